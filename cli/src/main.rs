@@ -1,1 +1,2 @@
+//! The `ctrs` program.
 fn main() {}

@@ -1,1 +1,2 @@
-
+//! The engine: composes the other crates.
+#![forbid(unsafe_code)]

@@ -1,1 +1,2 @@
-
+//! Images: references, blobs, archives.
+#![forbid(unsafe_code)]

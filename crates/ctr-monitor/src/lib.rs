@@ -1,1 +1,2 @@
-
+//! The monitor of one container and its protocol.
+#![forbid(unsafe_code)]

@@ -1,1 +1,2 @@
-
+//! OCI runtime specs and runtimes.
+#![forbid(unsafe_code)]

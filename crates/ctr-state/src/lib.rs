@@ -1,1 +1,2 @@
-
+//! The container state machine and its store.
+#![forbid(unsafe_code)]

@@ -1,1 +1,2 @@
-
+//! Layers, overlay mounts and safe unpacking.
+#![forbid(unsafe_code)]

@@ -187,13 +187,12 @@ impl Runner {
         let pidfd = PidFd::open(pid)?.ok_or_else(|| sys("pidfd_open", Errno::SRCH))?;
         let mut stdout = child.stdout.take();
         let mut stderr = child.stderr.take();
-        for fd in [
+        let streams = [
             stdout.as_ref().map(|s| s.as_fd()),
             stderr.as_ref().map(|s| s.as_fd()),
-        ] {
-            if let Some(fd) = fd {
-                rustix::io::ioctl_fionbio(fd, true).map_err(|e| sys("set non-blocking", e))?;
-            }
+        ];
+        for fd in streams.into_iter().flatten() {
+            rustix::io::ioctl_fionbio(fd, true).map_err(|e| sys("set non-blocking", e))?;
         }
         let (mut out, mut err) = (Vec::new(), Vec::new());
         loop {

@@ -1,0 +1,266 @@
+//! What is true now: durable facts, the monitor's live facts and the kernel's answers make a phase. Pure.
+//!
+//! A stored phase is never believed when the kernel can be asked: a dead monitor, a reboot or a vanished process show
+//! here, at the moment somebody looks.
+
+use ctr_types::{BootId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::phase::{EndReason, Ended, Live, Phase};
+
+/// What the store knows of a container's life.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", tag = "phase")]
+pub enum DurablePhase {
+    /// It never ran, or never got beyond being made.
+    Configured,
+    /// It was brought up in the boot named, and no end has been recorded.
+    Up {
+        /// That boot.
+        boot: BootId,
+    },
+    /// Its last run ended and was cleaned up.
+    Exited(Ended),
+    /// Its removal has begun.
+    Removing,
+}
+
+/// How far the monitor says the container is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    missing_docs,
+    reason = "each is the phase of that name; creating comes before created"
+)]
+pub enum Stage {
+    Creating,
+    Created,
+    Running,
+    Paused,
+    Stopping,
+    Exited,
+}
+
+/// The monitor's live file, as far as it matters here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiveView {
+    /// How far.
+    pub stage: Stage,
+    /// Pid of the first process; 0 before there is one.
+    pub pid: i32,
+    /// Its start time.
+    pub start: u64,
+    /// When it was started.
+    pub started_at: Option<Timestamp>,
+    /// Whether the monitor holds its lock.
+    pub monitor_alive: bool,
+    /// Whether the first process is there, by pid and start time.
+    pub process_alive: bool,
+}
+
+/// Everything a phase is derived from.
+#[derive(Clone, Debug)]
+pub struct Evidence<'a> {
+    /// The store's word.
+    pub durable: &'a DurablePhase,
+    /// The monitor's word, if there is a live file of this boot.
+    pub live: Option<&'a LiveView>,
+    /// The exit record of the last run, if there is one that belongs to it.
+    pub exit: Option<&'a Ended>,
+    /// The boot we are in.
+    pub this_boot: &'a BootId,
+}
+
+impl Evidence<'_> {
+    /// The phase the evidence adds up to.
+    pub fn phase(&self) -> Phase {
+        if *self.durable == DurablePhase::Removing {
+            return Phase::Removing;
+        }
+        match self.live {
+            Some(view) => self.with_live(view),
+            None => self.without_live(),
+        }
+    }
+
+    fn with_live(&self, view: &LiveView) -> Phase {
+        let live = Live {
+            pid: view.pid,
+            start: view.start,
+            monitored: view.monitor_alive,
+            started_at: view.started_at,
+        };
+        if view.monitor_alive {
+            return match view.stage {
+                // Not yet ours to speak of: until the engine commits, it may be undone.
+                Stage::Creating => Phase::Configured,
+                Stage::Created => Phase::Created(live),
+                Stage::Running => Phase::Running(live),
+                Stage::Paused => Phase::Paused(live),
+                Stage::Stopping => Phase::Stopping(live),
+                Stage::Exited => Phase::Stopped(self.end(view.started_at)),
+            };
+        }
+        if view.process_alive {
+            return match view.stage {
+                Stage::Creating | Stage::Created => Phase::Created(live),
+                Stage::Paused => Phase::Paused(live),
+                // Nobody is left to carry a stop through, so it counts as running again.
+                Stage::Running | Stage::Stopping | Stage::Exited => Phase::Running(live),
+            };
+        }
+        match view.stage {
+            Stage::Creating => Phase::Configured,
+            Stage::Created | Stage::Running | Stage::Paused | Stage::Stopping | Stage::Exited => {
+                Phase::Stopped(self.end(view.started_at))
+            }
+        }
+    }
+
+    fn without_live(&self) -> Phase {
+        match self.durable {
+            DurablePhase::Configured => Phase::Configured,
+            DurablePhase::Exited(ended) => Phase::Exited(ended.clone()),
+            DurablePhase::Removing => Phase::Removing,
+            DurablePhase::Up { boot } if boot == self.this_boot => Phase::Stopped(self.end(None)),
+            DurablePhase::Up { .. } => Phase::Exited(
+                self.exit
+                    .cloned()
+                    .unwrap_or_else(|| Ended::unseen(EndReason::HostRebooted, None)),
+            ),
+        }
+    }
+
+    fn end(&self, started_at: Option<Timestamp>) -> Ended {
+        self.exit
+            .cloned()
+            .unwrap_or_else(|| Ended::unseen(EndReason::Unknown, started_at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::phase::PhaseName;
+
+    fn boot(text: &str) -> BootId {
+        text.parse().unwrap()
+    }
+
+    fn view(stage: Stage, monitor_alive: bool, process_alive: bool) -> LiveView {
+        LiveView {
+            stage,
+            pid: 5,
+            start: 6,
+            started_at: None,
+            monitor_alive,
+            process_alive,
+        }
+    }
+
+    fn name(durable: &DurablePhase, live: Option<LiveView>, exit: Option<&Ended>) -> PhaseName {
+        let this_boot = boot("b");
+        Evidence {
+            durable,
+            live: live.as_ref(),
+            exit,
+            this_boot: &this_boot,
+        }
+        .phase()
+        .name()
+    }
+
+    #[test]
+    fn a_living_monitor_is_believed() {
+        let up = DurablePhase::Up { boot: boot("b") };
+        for (stage, expected) in [
+            (Stage::Creating, PhaseName::Configured),
+            (Stage::Created, PhaseName::Created),
+            (Stage::Running, PhaseName::Running),
+            (Stage::Paused, PhaseName::Paused),
+            (Stage::Stopping, PhaseName::Stopping),
+            (Stage::Exited, PhaseName::Stopped),
+        ] {
+            assert_eq!(
+                name(&up, Some(view(stage, true, true)), None),
+                expected,
+                "{stage:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn b24_a_dead_monitor_with_a_live_process_is_running_unmonitored() {
+        let (durable, this_boot) = (DurablePhase::Up { boot: boot("b") }, boot("b"));
+        let live = view(Stage::Stopping, false, true);
+        let evidence = Evidence {
+            durable: &durable,
+            live: Some(&live),
+            exit: None,
+            this_boot: &this_boot,
+        };
+        let phase = evidence.phase();
+        assert_eq!(phase.name(), PhaseName::Running);
+        assert!(!phase.live().unwrap().monitored);
+    }
+
+    #[test]
+    fn both_dead_is_stopped_with_the_exit_record_or_unknown() {
+        let (durable, this_boot) = (DurablePhase::Up { boot: boot("b") }, boot("b"));
+        let live = view(Stage::Running, false, false);
+        let seen = Ended {
+            exit_code: 3,
+            ..Ended::unseen(EndReason::Exited, None)
+        };
+        for (exit, code) in [(Some(&seen), 3), (None, 255)] {
+            let evidence = Evidence {
+                durable: &durable,
+                live: Some(&live),
+                exit,
+                this_boot: &this_boot,
+            };
+            assert_eq!(evidence.phase().ended().unwrap().exit_code, code);
+        }
+    }
+
+    #[test]
+    fn f24_another_boot_means_exited_and_why() {
+        let (durable, this_boot) = (DurablePhase::Up { boot: boot("a") }, boot("b"));
+        let evidence = Evidence {
+            durable: &durable,
+            live: None,
+            exit: None,
+            this_boot: &this_boot,
+        };
+        let Phase::Exited(ended) = evidence.phase() else {
+            unreachable!()
+        };
+        assert_eq!(
+            (ended.reason, ended.exit_code),
+            (EndReason::HostRebooted, 255)
+        );
+    }
+
+    #[test]
+    fn without_live_facts_the_store_speaks_and_removing_always_wins() {
+        assert_eq!(
+            name(&DurablePhase::Configured, None, None),
+            PhaseName::Configured
+        );
+        let ended = Ended::unseen(EndReason::Exited, None);
+        assert_eq!(
+            name(&DurablePhase::Exited(ended), None, None),
+            PhaseName::Exited
+        );
+        let up = DurablePhase::Up { boot: boot("b") };
+        assert_eq!(
+            name(&up, None, None),
+            PhaseName::Stopped,
+            "the run root was deleted"
+        );
+        let running = Some(view(Stage::Running, true, true));
+        assert_eq!(
+            name(&DurablePhase::Removing, running, None),
+            PhaseName::Removing
+        );
+    }
+}

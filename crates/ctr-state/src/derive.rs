@@ -157,7 +157,7 @@ mod tests {
         }
     }
 
-    fn name(durable: &DurablePhase, live: Option<LiveView>, exit: Option<&Ended>) -> PhaseName {
+    fn name(durable: &DurablePhase, live: Option<&LiveView>, exit: Option<&Ended>) -> PhaseName {
         let this_boot = boot("b");
         Evidence {
             durable,
@@ -181,7 +181,7 @@ mod tests {
             (Stage::Exited, PhaseName::Stopped),
         ] {
             assert_eq!(
-                name(&up, Some(view(stage, true, true)), None),
+                name(&up, Some(&view(stage, true, true)), None),
                 expected,
                 "{stage:?}"
             );

@@ -161,7 +161,7 @@ mod tests {
         let this_boot = boot("b");
         Evidence {
             durable,
-            live: live.as_ref(),
+            live,
             exit,
             this_boot: &this_boot,
         }
@@ -257,9 +257,9 @@ mod tests {
             PhaseName::Stopped,
             "the run root was deleted"
         );
-        let running = Some(view(Stage::Running, true, true));
+        let running = view(Stage::Running, true, true);
         assert_eq!(
-            name(&DurablePhase::Removing, running, None),
+            name(&DurablePhase::Removing, Some(&running), None),
             PhaseName::Removing
         );
     }

@@ -1,4 +1,7 @@
-//! The state of containers: a pure table of what may follow what, and the facts it is derived from.
+//! The state of containers: a pure table of what may follow what, the facts it is derived from, and the store that
+//! keeps them.
+//!
+//! The table stands by itself:
 //!
 //! ```
 //! use ctr_state::{Denied, Fact, Op, Phase, PhaseName};
@@ -9,9 +12,14 @@
 #![forbid(unsafe_code)]
 
 mod derive;
+mod locks;
 mod phase;
+pub mod record;
+pub mod store;
 mod transition;
 
 pub use derive::{DurablePhase, Evidence, LiveView, Stage};
+pub use locks::{ContainerLock, Locks, OpLock};
 pub use phase::{EndReason, Ended, Live, Phase, PhaseName, PhaseNameError};
+pub use store::{Grade, Store, StoreError, Txn};
 pub use transition::{Contradiction, Denied, Fact, FactName, Op};

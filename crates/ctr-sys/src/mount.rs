@@ -1,1 +1,176 @@
 //! Mounts: the new mount API by descriptor (fsopen(2), fsmount(2), move_mount(2)) and unmounting that cannot miss.
+
+use std::fmt::Write as _;
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxAttributes, StatxFlags};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, UnmountFlags,
+};
+
+use crate::error::{Context as _, SysError};
+
+/// How long a busy mount is tried again before it is detached.
+const BUSY_PATIENCE: Duration = Duration::from_secs(2);
+/// Longest string fsconfig(2) takes, its end included.
+const FSCONFIG_STRING: usize = 256;
+
+/// An overlay to be mounted (the kernel's filesystems/overlayfs.rst). Paths may hold any character.
+#[derive(Clone, Debug)]
+pub struct Overlay {
+    /// Read-only layers, the lowest first. At least one.
+    pub lower: Vec<PathBuf>,
+    /// Where changes go.
+    pub upper: PathBuf,
+    /// The kernel's work directory, on the same file system as `upper`.
+    pub work: PathBuf,
+}
+
+impl Overlay {
+    /// Mounts it at `target`, with device files without effect (`nodev`).
+    ///
+    /// Kernels from 6.7 on take one layer after the other; older ones take all in one option string, which is made of
+    /// `/proc/self/fd/N`, so that neither commas nor colons in a path nor its length matter.
+    ///
+    /// # Errors
+    /// The failed call. Nothing is mounted then.
+    pub fn mount(&self, target: &Path) -> Result<(), SysError> {
+        match self.mount_by_descriptor(target) {
+            Err(error) if error.errno() == Some(Errno::INVAL) => self.mount_by_string(target),
+            other => other,
+        }
+    }
+
+    fn mount_by_descriptor(&self, target: &Path) -> Result<(), SysError> {
+        let shown = || target.display().to_string();
+        let context = rustix::mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)
+            .context("fsopen overlay for", shown)?;
+        let mut held = Vec::new();
+        let mut set = |key: &str, path: &Path| -> Result<(), SysError> {
+            let value = short_path(path, &mut held)?;
+            rustix::mount::fsconfig_set_string(&context, key, value.as_path())
+                .context("fsconfig overlay", || format!("{key}={}", path.display()))
+        };
+        // The kernel takes the topmost first.
+        for layer in self.lower.iter().rev() {
+            set("lowerdir+", layer)?;
+        }
+        set("upperdir", &self.upper)?;
+        set("workdir", &self.work)?;
+        rustix::mount::fsconfig_set_string(&context, "source", "overlay")
+            .context("fsconfig overlay", || "source")?;
+        rustix::mount::fsconfig_create(&context).context("make overlay for", shown)?;
+        let mount = rustix::mount::fsmount(
+            &context,
+            FsMountFlags::FSMOUNT_CLOEXEC,
+            MountAttrFlags::MOUNT_ATTR_NODEV,
+        )
+        .context("fsmount overlay for", shown)?;
+        attach(&mount, target)
+    }
+
+    fn mount_by_string(&self, target: &Path) -> Result<(), SysError> {
+        let shown = || target.display().to_string();
+        let mut held = Vec::new();
+        let mut options = String::from("lowerdir=");
+        for (index, layer) in self.lower.iter().rev().enumerate() {
+            let separator = if index == 0 { "" } else { ":" };
+            let fd = open_path(layer)?;
+            // Writing to a String cannot fail.
+            let _infallible = write!(options, "{separator}/proc/self/fd/{}", fd.as_raw_fd());
+            held.push(fd);
+        }
+        for (key, path) in [("upperdir", &self.upper), ("workdir", &self.work)] {
+            let fd = open_path(path)?;
+            let _infallible = write!(options, ",{key}=/proc/self/fd/{}", fd.as_raw_fd());
+            held.push(fd);
+        }
+        let options = std::ffi::CString::new(options)
+            .map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidInput, error))
+            .context("mount overlay at", shown)?;
+        rustix::mount::mount(
+            "overlay",
+            target,
+            "overlay",
+            MountFlags::NODEV,
+            Some(&*options),
+        )
+        .context("mount overlay at", shown)
+    }
+}
+
+/// The path itself when fsconfig takes it, or one through a descriptor, which is kept in `held`.
+fn short_path(path: &Path, held: &mut Vec<OwnedFd>) -> Result<PathBuf, SysError> {
+    // overlayfs takes backslashes, and on some kernels commas and colons, for its own syntax.
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-+@".contains(byte);
+    let bytes = std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str());
+    if bytes.len() < FSCONFIG_STRING && bytes.iter().all(plain) {
+        return Ok(path.to_owned());
+    }
+    let fd = open_path(path)?;
+    let through = PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()));
+    held.push(fd);
+    Ok(through)
+}
+
+fn open_path(path: &Path) -> Result<OwnedFd, SysError> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(CWD, path, flags, Mode::empty())
+        .context("open", || path.display().to_string())
+}
+
+/// Puts a detached mount at `target`, whose last component is not followed.
+fn attach(mount: impl AsFd, target: &Path) -> Result<(), SysError> {
+    let directory = open_path(target)?;
+    rustix::mount::move_mount(
+        mount,
+        "",
+        &directory,
+        "",
+        MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH,
+    )
+    .context("mount at", || target.display().to_string())
+}
+
+/// Whether something is mounted exactly at `path` (statx(2), `STATX_ATTR_MOUNT_ROOT`, since Linux 5.8).
+pub fn is_mount_point(path: &Path) -> Result<bool, SysError> {
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+    match rustix::fs::statx(CWD, path, flags, StatxFlags::TYPE) {
+        Ok(found) => Ok(found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)),
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(false),
+        Err(error) => Err(SysError::new("statx", path.display().to_string(), error)),
+    }
+}
+
+/// Unmounts whatever is mounted at `path`, all of it when mounts lie on top of each other; nothing there is success.
+///
+/// A busy mount is tried again for 2 s and then detached, so that it goes when its last user does (reliability.md F33).
+pub fn ensure_unmounted(path: &Path) -> Result<(), SysError> {
+    let started = Instant::now();
+    let mut flags = UnmountFlags::NOFOLLOW;
+    loop {
+        match rustix::mount::unmount(path, flags) {
+            Ok(()) => {}
+            Err(Errno::INVAL | Errno::NOENT | Errno::NOTDIR) => return Ok(()),
+            Err(Errno::BUSY) if started.elapsed() < BUSY_PATIENCE => {
+                pause(Duration::from_millis(20));
+            }
+            Err(Errno::BUSY) if !flags.contains(UnmountFlags::DETACH) => {
+                flags |= UnmountFlags::DETACH;
+            }
+            Err(error) => {
+                return Err(SysError::new("unmount", path.display().to_string(), error));
+            }
+        }
+    }
+}
+
+/// The kernel tells nobody when a mount stops being busy, so there is nothing to wait on but time.
+fn pause(time: Duration) {
+    let timeout = rustix::event::Timespec::try_from(time).ok();
+    // Woken early by a signal, the caller just tries again earlier.
+    let _early = rustix::event::poll(&mut [], timeout.as_ref());
+}

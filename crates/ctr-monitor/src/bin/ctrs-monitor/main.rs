@@ -1,0 +1,2 @@
+//! The monitor.
+fn main() {}

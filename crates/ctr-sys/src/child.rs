@@ -311,11 +311,17 @@ impl Detached {
         self
     }
 
-    /// Starts it in an own session with `fd` as its standard input, which is how it gets its one socket.
+    /// Gives it a descriptor as standard input, which is how it gets its one socket.
+    #[must_use]
+    pub fn input(mut self, fd: OwnedFd) -> Self {
+        self.command.stdin(fd);
+        self
+    }
+
+    /// Starts it in an own session.
     ///
     /// The caller must reap it (it is a child) or die before it.
-    pub fn spawn_with_input(mut self, fd: OwnedFd) -> Result<Child, ChildError> {
-        self.command.stdin(fd);
+    pub fn spawn(mut self) -> Result<Child, ChildError> {
         // SAFETY: the closure runs between fork and exec. setsid is async-signal-safe (signal-safety(7)),
         // allocates nothing and takes no lock.
         unsafe {

@@ -4,7 +4,7 @@
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 use rustix::net::{
@@ -171,14 +171,84 @@ impl AsFd for Listener {
     }
 }
 
+/// A stream socket on which another program sends one descriptor: how an OCI runtime hands over a terminal
+/// (runc's docs/terminals.md, "detached").
+#[derive(Debug)]
+pub struct DescriptorListener {
+    socket: OwnedFd,
+    path: PathBuf,
+    directory: OwnedFd,
+}
+
+impl DescriptorListener {
+    /// Listens at `path`, replacing a stale socket. The file's mode is 0600.
+    pub fn bind(path: &Path) -> Result<Self, SysError> {
+        let shown = || path.display().to_string();
+        crate::fs::ensure_file_absent(path)?;
+        let socket = socket_of(SocketType::STREAM)?;
+        rustix::fs::fchmod(&socket, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR)
+            .context("chmod", shown)?;
+        let (address, _directory) = address_of(path)?;
+        rustix::net::bind(&socket, &address).context("bind", shown)?;
+        rustix::net::listen(&socket, 1).context("listen at", shown)?;
+        rustix::io::ioctl_fionbio(&socket, true).context("prepare", shown)?;
+        let parent = path.parent().unwrap_or(Path::new("/"));
+        let directory = crate::fs::open_directory(parent)?;
+        Ok(Self {
+            socket,
+            path: path.to_owned(),
+            directory,
+        })
+    }
+
+    /// A path by which another process reaches the socket however long its real path is (semantics.md M7). Valid while
+    /// this process and this value live.
+    pub fn reachable_path(&self) -> PathBuf {
+        if SocketAddrUnix::new(&self.path).is_ok() {
+            return self.path.clone();
+        }
+        let number = std::os::fd::AsRawFd::as_raw_fd(&self.directory);
+        let name = self.path.file_name().unwrap_or_default();
+        PathBuf::from(format!("/proc/{}/fd/{number}", std::process::id())).join(name)
+    }
+
+    /// Takes the descriptor if it has been sent; waits for it at most one second once somebody has connected.
+    pub fn accept(&self) -> Result<Option<OwnedFd>, Errno> {
+        let connection = match rustix::net::accept_with(&self.socket, SocketFlags::CLOEXEC) {
+            Ok(connection) => MessageSocket(connection),
+            Err(Errno::AGAIN) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        connection.set_nonblocking(true)?;
+        if !connection.wait_readable(std::time::Duration::from_secs(1))? {
+            return Ok(None);
+        }
+        // The message's text is the terminal's name, of no use here.
+        let mut buffer = [0; 4096];
+        Ok(connection.receive(&mut buffer)?.fds.pop())
+    }
+}
+
+impl AsFd for DescriptorListener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Drop for DescriptorListener {
+    fn drop(&mut self) {
+        // Best effort: the directory goes with the container.
+        let _gone = crate::fs::ensure_file_absent(&self.path);
+    }
+}
+
 fn new_socket() -> Result<OwnedFd, SysError> {
-    rustix::net::socket_with(
-        AddressFamily::UNIX,
-        SocketType::SEQPACKET,
-        SocketFlags::CLOEXEC,
-        None,
-    )
-    .context("socket", || "AF_UNIX SOCK_SEQPACKET")
+    socket_of(SocketType::SEQPACKET)
+}
+
+fn socket_of(kind: SocketType) -> Result<OwnedFd, SysError> {
+    rustix::net::socket_with(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)
+        .context("socket", || "AF_UNIX")
 }
 
 /// An address for `path`, and the directory descriptor it may lean on, which must outlive its use.

@@ -18,6 +18,9 @@ pub enum DurablePhase {
     Up {
         /// That boot.
         boot: BootId,
+        /// When the run was started, as far as was written down; a reboot takes every other record of it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        started_at: Option<Timestamp>,
     },
     /// Its last run ended and was cleaned up.
     Exited(Ended),
@@ -121,11 +124,13 @@ impl Evidence<'_> {
             DurablePhase::Configured => Phase::Configured,
             DurablePhase::Exited(ended) => Phase::Exited(ended.clone()),
             DurablePhase::Removing => Phase::Removing,
-            DurablePhase::Up { boot } if boot == self.this_boot => Phase::Stopped(self.end(None)),
-            DurablePhase::Up { .. } => Phase::Exited(
+            DurablePhase::Up { boot, started_at } if boot == self.this_boot => {
+                Phase::Stopped(self.end(*started_at))
+            }
+            DurablePhase::Up { started_at, .. } => Phase::Exited(
                 self.exit
                     .cloned()
-                    .unwrap_or_else(|| Ended::unseen(EndReason::HostRebooted, None)),
+                    .unwrap_or_else(|| Ended::unseen(EndReason::HostRebooted, *started_at)),
             ),
         }
     }
@@ -144,6 +149,13 @@ mod tests {
 
     fn boot(text: &str) -> BootId {
         text.parse().unwrap()
+    }
+
+    fn up(text: &str) -> DurablePhase {
+        DurablePhase::Up {
+            boot: boot(text),
+            started_at: Some(Timestamp::UNIX_EPOCH),
+        }
     }
 
     fn view(stage: Stage, monitor_alive: bool, process_alive: bool) -> LiveView {
@@ -171,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_living_monitor_is_believed() {
-        let up = DurablePhase::Up { boot: boot("b") };
+        let up = up("b");
         for (stage, expected) in [
             (Stage::Creating, PhaseName::Configured),
             (Stage::Created, PhaseName::Created),
@@ -190,7 +202,7 @@ mod tests {
 
     #[test]
     fn b24_a_dead_monitor_with_a_live_process_is_running_unmonitored() {
-        let (durable, this_boot) = (DurablePhase::Up { boot: boot("b") }, boot("b"));
+        let (durable, this_boot) = (up("b"), boot("b"));
         let live = view(Stage::Stopping, false, true);
         let evidence = Evidence {
             durable: &durable,
@@ -205,7 +217,7 @@ mod tests {
 
     #[test]
     fn both_dead_is_stopped_with_the_exit_record_or_unknown() {
-        let (durable, this_boot) = (DurablePhase::Up { boot: boot("b") }, boot("b"));
+        let (durable, this_boot) = (up("b"), boot("b"));
         let live = view(Stage::Running, false, false);
         let seen = Ended {
             exit_code: 3,
@@ -224,7 +236,7 @@ mod tests {
 
     #[test]
     fn f24_another_boot_means_exited_and_why() {
-        let (durable, this_boot) = (DurablePhase::Up { boot: boot("a") }, boot("b"));
+        let (durable, this_boot) = (up("a"), boot("b"));
         let evidence = Evidence {
             durable: &durable,
             live: None,
@@ -235,8 +247,18 @@ mod tests {
             unreachable!()
         };
         assert_eq!(
-            (ended.reason, ended.exit_code),
-            (EndReason::HostRebooted, 255)
+            (ended.reason, ended.exit_code, ended.started_at),
+            (EndReason::HostRebooted, 255, Some(Timestamp::UNIX_EPOCH))
+        );
+        let seen = Ended::unseen(EndReason::Signalled, None);
+        let recorded = Evidence {
+            exit: Some(&seen),
+            ..evidence
+        };
+        assert_eq!(
+            recorded.phase(),
+            Phase::Exited(seen.clone()),
+            "an exit record outlives the boot"
         );
     }
 
@@ -251,7 +273,7 @@ mod tests {
             name(&DurablePhase::Exited(ended), None, None),
             PhaseName::Exited
         );
-        let up = DurablePhase::Up { boot: boot("b") };
+        let up = up("b");
         assert_eq!(
             name(&up, None, None),
             PhaseName::Stopped,
@@ -262,5 +284,44 @@ mod tests {
             name(&DurablePhase::Removing, Some(&running), None),
             PhaseName::Removing
         );
+    }
+
+    /// Every stage, with a dead monitor: the process decides, then the exit record.
+    #[test]
+    fn a_dead_monitor_leaves_the_answer_to_the_kernel() {
+        let seen = Ended::unseen(EndReason::Exited, None);
+        for (stage, process_alive, exit, expected) in [
+            (Stage::Creating, true, None, PhaseName::Created),
+            (Stage::Created, true, None, PhaseName::Created),
+            (Stage::Running, true, None, PhaseName::Running),
+            (Stage::Paused, true, None, PhaseName::Paused),
+            (Stage::Stopping, true, None, PhaseName::Running),
+            (Stage::Exited, true, None, PhaseName::Running),
+            (Stage::Creating, false, None, PhaseName::Configured),
+            (Stage::Created, false, None, PhaseName::Stopped),
+            (Stage::Running, false, None, PhaseName::Stopped),
+            (Stage::Paused, false, Some(&seen), PhaseName::Stopped),
+            (Stage::Stopping, false, Some(&seen), PhaseName::Stopped),
+            (Stage::Exited, false, Some(&seen), PhaseName::Stopped),
+        ] {
+            let view = view(stage, false, process_alive);
+            assert_eq!(
+                name(&up("b"), Some(&view), exit),
+                expected,
+                "{stage:?}, process alive: {process_alive}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_store_written_before_started_at_reads_on() {
+        let old: DurablePhase = serde_json::from_str(r#"{"phase":"up","boot":"b"}"#).unwrap();
+        assert!(matches!(
+            old,
+            DurablePhase::Up {
+                started_at: None,
+                ..
+            }
+        ));
     }
 }

@@ -33,8 +33,10 @@ pub struct Live {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EndReason {
-    /// The first process ended; the exit code is its own (128 + n for signal n).
+    /// The first process ended by itself; the exit code is its own.
     Exited,
+    /// A signal ended the first process; the exit code is 128 + its number.
+    Signalled,
     /// The host went down under it.
     HostRebooted,
     /// It is gone and nobody saw how.

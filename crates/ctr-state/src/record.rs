@@ -52,6 +52,12 @@ pub struct ImageRecord {
     pub manifest_size: u64,
     /// When it was made, as it says.
     pub created: Option<Timestamp>,
+    /// The architecture it is for, in Go's words (OCI image spec, config.md).
+    pub architecture: String,
+    /// The operating system it is for.
+    pub os: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
     /// When it came into this store.
     pub imported: Timestamp,
     /// Diff ids of its layers, the lowest first.
@@ -75,6 +81,8 @@ pub struct LayerRecord {
     pub media_type: String,
     /// Bytes of the unpacked files.
     pub size: u64,
+    /// How many files, directories included.
+    pub files: u64,
 }
 
 /// The kind of an operation. It and the object decide how the operation is recovered.
@@ -148,6 +156,8 @@ pub struct OpRecord {
     pub boot: BootId,
     /// When it was begun.
     pub started: Timestamp,
+    /// How far it says it is, for people who look at a store by hand; recovery does not believe it.
+    pub step: String,
 }
 
 /// Something that happened, for `events`.

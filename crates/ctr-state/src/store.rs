@@ -35,6 +35,9 @@ pub const SOFT_LOG_LIMIT: u64 = 256 << 10;
 /// Bytes of log after which any commit checkpoints.
 pub const HARD_LOG_LIMIT: u64 = 1 << 20;
 
+/// How long a transaction waits for another process's.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// What a commit must survive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grade {
@@ -75,6 +78,9 @@ pub enum StoreError {
         /// What was looked for.
         text: String,
     },
+    /// An image has the layer.
+    #[error("layer {0} belongs to an image: remove that first")]
+    LayerInUse(Digest),
     /// Several have ids that begin so.
     #[error("{text:?} is ambiguous, it could mean {}", candidates.join(", "))]
     Ambiguous {
@@ -110,6 +116,9 @@ pub enum StoreError {
         path: PathBuf,
         /// How.
         what: String,
+        /// SQLite's finding, if it was SQLite that found it.
+        #[source]
+        source: Option<rusqlite::Error>,
     },
     /// One record cannot be read; the others can.
     #[error("the record of {object} is damaged")]
@@ -134,6 +143,24 @@ pub enum StoreError {
     Removed(ContainerId),
 }
 
+impl StoreError {
+    /// Whether the database itself is broken and has to be rebuilt from the containers' record files.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Damaged { .. } => true,
+            Self::Sqlite { source, .. } => is_corruption(source),
+            Self::NameInUse { .. }
+            | Self::NotFound { .. }
+            | Self::Ambiguous { .. }
+            | Self::ImageInUse { .. }
+            | Self::LayerInUse(_)
+            | Self::Newer { .. }
+            | Self::DamagedRecord { .. }
+            | Self::Removed(_) => false,
+        }
+    }
+}
+
 /// Adds what was attempted to an error of SQLite.
 pub(crate) trait Attempt<T> {
     fn attempt(self, attempted: &'static str) -> Result<T, StoreError>;
@@ -150,6 +177,7 @@ impl<T> Attempt<T> for Result<T, rusqlite::Error> {
 pub struct Store {
     connection: Connection,
     path: PathBuf,
+    log_was_missing: bool,
 }
 
 /// A transaction: what it wrote becomes visible all at once when the closure given to [`Store::transact`] returns
@@ -164,23 +192,23 @@ impl Store {
     /// [`StoreError::Damaged`] when it is not a database, or is missing although expected;
     /// [`StoreError::Newer`] when a newer version wrote it.
     pub fn open(path: &Path, expect: Expect) -> Result<Self, StoreError> {
-        let damaged = |what: &str| StoreError::Damaged {
+        let damaged = |what: &str, source| StoreError::Damaged {
             path: path.to_owned(),
             what: what.to_owned(),
+            source,
         };
         let length = std::fs::metadata(path).map(|metadata| metadata.len()).ok();
         match (expect, length) {
-            (Expect::Existing, None) => return Err(damaged("it is missing")),
-            (Expect::Existing, Some(0)) => return Err(damaged("it is empty")),
+            (Expect::Existing, None) => return Err(damaged("it is missing", None)),
+            (Expect::Existing, Some(0)) => return Err(damaged("it is empty", None)),
             (Expect::Existing, Some(_)) | (Expect::Any, _) => {}
         }
+        let log_was_missing = length.is_some() && std::fs::metadata(log_of(path)).is_err();
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).attempt("open")?;
-        connection
-            .busy_timeout(Duration::from_secs(10))
-            .attempt("open")?;
+        connection.busy_timeout(PATIENCE).attempt("open")?;
         connection
             .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
             .attempt("open")?;
@@ -190,16 +218,24 @@ impl Store {
         let mut store = Self {
             connection,
             path: path.to_owned(),
+            log_was_missing,
         };
-        match store.prepare_schema() {
+        match store.prepare_schema(expect) {
             Err(StoreError::Sqlite { source, .. }) if is_corruption(&source) => {
-                Err(damaged(&source.to_string()))
+                Err(damaged("it is not a readable database", Some(source)))
             }
             other => other.map(|()| store),
         }
     }
 
-    fn prepare_schema(&mut self) -> Result<(), StoreError> {
+    /// Whether the write-ahead log was absent although the database was there. A log is never removed by this crate, so
+    /// either another program checkpointed and closed the database, which loses nothing, or the newest commits are gone
+    /// with it: the caller compares the store with the containers' record files (reliability.md F15).
+    pub fn log_was_missing(&self) -> bool {
+        self.log_was_missing
+    }
+
+    fn prepare_schema(&mut self, expect: Expect) -> Result<(), StoreError> {
         let found: u32 = self
             .connection
             .query_row("PRAGMA user_version", [], |row| row.get(0))
@@ -218,6 +254,13 @@ impl Store {
             .attempt("configure")?;
         if found == schema::VERSION {
             return Ok(());
+        }
+        if expect == Expect::Existing {
+            return Err(StoreError::Damaged {
+                path: self.path.clone(),
+                what: "it has no tables".into(),
+                source: None,
+            });
         }
         self.connection
             .pragma_update(None, "page_size", 2048)
@@ -242,7 +285,10 @@ impl Store {
             txn.pragma_update(None, "user_version", schema::VERSION)
                 .attempt("make the tables")?;
         }
-        txn.commit().attempt("make the tables")
+        txn.commit().attempt("make the tables")?;
+        // From here on the database file alone, without its log, is a store.
+        self.checkpoint_beyond(0);
+        Ok(())
     }
 
     /// Runs `work` in one transaction and commits it in the grade asked for.
@@ -261,28 +307,30 @@ impl Store {
         self.connection
             .pragma_update(None, "synchronous", synchronous)
             .attempt("configure")?;
-        let value = {
-            let txn = Txn(self
-                .connection
-                .transaction_with_behavior(TransactionBehavior::Immediate)
-                .attempt("begin")?);
-            let value = work(&txn)?;
-            txn.0.commit().attempt("commit")?;
-            value
-        };
         self.checkpoint_beyond(limit);
+        let txn = Txn(self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .attempt("begin")?);
+        let value = work(&txn)?;
+        txn.0.commit().attempt("commit")?;
         Ok(value)
     }
 
     /// Copies the log into the database when it is longer than `limit` and nobody is in the way. Not being able to is no
-    /// failure: the commit stands, and a later one tries again.
+    /// failure: every commit stands, and a later one tries again.
+    ///
+    /// It goes before the commit that pays for it, because the first frame of an emptied log costs an fsync of its own
+    /// in every grade: a volatile commit after it must not find the log empty.
     fn checkpoint_beyond(&self, limit: u64) {
-        let mut log = self.path.clone().into_os_string();
-        log.push("-wal");
-        if std::fs::metadata(&log).is_ok_and(|metadata| metadata.len() > limit) {
-            let _later = self
-                .connection
-                .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        if std::fs::metadata(log_of(&self.path)).is_ok_and(|log| log.len() > limit) {
+            // A checkpoint that waits would hold up this command for a reader elsewhere.
+            let _later = self.connection.busy_timeout(Duration::ZERO).and_then(|()| {
+                self.connection
+                    .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+            });
+            // Cannot fail: it sets a field of the connection.
+            let _set = self.connection.busy_timeout(PATIENCE);
         }
     }
 
@@ -305,9 +353,16 @@ impl Store {
             Err(StoreError::Damaged {
                 path: self.path.clone(),
                 what: found.join("; "),
+                source: None,
             })
         }
     }
+}
+
+fn log_of(database: &Path) -> PathBuf {
+    let mut log = database.to_owned().into_os_string();
+    log.push("-wal");
+    log.into()
 }
 
 fn is_corruption(error: &rusqlite::Error) -> bool {

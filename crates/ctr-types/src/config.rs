@@ -23,7 +23,6 @@ use crate::{ContainerId, ContainerName, Signal};
 /// A namespace of the container: an own one, the host's, another container's or one at a path.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-#[non_exhaustive]
 pub enum Namespace {
     /// An own, new namespace.
     #[default]
@@ -39,7 +38,6 @@ pub enum Namespace {
 /// How the container is connected.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-#[non_exhaustive]
 pub enum Network {
     /// An own network namespace with nothing but loopback, made by the runtime.
     None,
@@ -81,7 +79,6 @@ pub struct LogConfig {
 /// A log driver.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
 pub enum LogDriver {
     /// Kubernetes' text format, one line per line of output.
     #[default]

@@ -11,12 +11,13 @@ use crate::derive::DurablePhase;
 use crate::record::{ContainerRecord, ContainerRow};
 
 const ROW: &str = "SELECT container.id, name.name, created, image, image_name, command, labels, \
-     auto_remove, phase FROM container JOIN name ON name.container = container.id";
+     auto_remove, phase FROM container LEFT JOIN name ON name.container = container.id";
 
 /// The columns of [`ROW`] before they are checked.
 struct Raw {
     id: String,
-    name: String,
+    /// None only in a damaged store, which must not hide the container.
+    name: Option<String>,
     created: i64,
     image: String,
     image_name: String,
@@ -45,7 +46,7 @@ impl Raw {
         let object = format!("container {}", self.id);
         Ok(ContainerRow {
             id: from_text(self.id, &object)?,
-            name: from_text(self.name, &object)?,
+            name: from_text(self.name.unwrap_or_default(), &object)?,
             created: from_nanos(self.created),
             image: from_text(self.image, &object)?,
             image_name: self.image_name,
@@ -88,11 +89,20 @@ impl Store {
             .connection
             .prepare_cached(&format!("{ROW} ORDER BY created"))
             .attempt("list containers")?;
-        let raw: Vec<Raw> = statement
-            .query_map([], Raw::read)
-            .and_then(Iterator::collect)
-            .attempt("list containers")?;
-        Ok(raw.into_iter().map(Raw::check).collect())
+        let mut rows = statement.query([]).attempt("list containers")?;
+        let mut containers = Vec::new();
+        while let Some(row) = rows.next().attempt("list containers")? {
+            containers.push(match Raw::read(row) {
+                Ok(raw) => raw.check(),
+                Err(source) => Err(StoreError::DamagedRecord {
+                    object: row
+                        .get::<_, String>(0)
+                        .map_or_else(|_| "a container".into(), |id| format!("container {id}")),
+                    source: source.into(),
+                }),
+            });
+        }
+        Ok(containers)
     }
 
     /// The container with this name, this id, or the only one whose id begins so.
@@ -158,27 +168,8 @@ impl Txn<'_> {
             id: image,
             name: image_name,
             ..
-        } = &config.rootfs
-        else {
-            return Err(StoreError::NotFound {
-                kind: "image",
-                text: object,
-            });
-        };
-        let exists: bool = self
-            .0
-            .query_row(
-                "SELECT EXISTS (SELECT 1 FROM image WHERE id = ?1)",
-                [image.as_str()],
-                |row| row.get(0),
-            )
-            .attempt("look up an image")?;
-        if !exists {
-            return Err(StoreError::NotFound {
-                kind: "image",
-                text: image_name.clone(),
-            });
-        }
+        } = &config.rootfs;
+        self.require_image(image, image_name)?;
         self.0
             .execute(
                 "INSERT INTO container VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",

@@ -1,10 +1,11 @@
 //! Images, their names and layers.
 
-use ctr_types::Digest;
+use ctr_types::{ContainerId, Digest};
 use rusqlite::{OptionalExtension as _, params};
 
 use super::{
-    Attempt as _, Store, StoreError, Txn, from_nanos, from_size, from_text, to_nanos, to_size,
+    Attempt as _, Store, StoreError, Txn, from_json, from_nanos, from_size, from_text, to_json,
+    to_nanos, to_size,
 };
 use crate::record::{ImageRecord, LayerRecord};
 
@@ -30,10 +31,11 @@ impl Store {
     /// The image, if it is there.
     pub fn image(&self, id: &Digest) -> Result<Option<ImageRecord>, StoreError> {
         let object = format!("image {id}");
-        let Some((manifest, manifest_size, created, imported)) = self
+        let Some((manifest, manifest_size, created, imported, architecture, os, labels)) = self
             .connection
             .prepare_cached(
-                "SELECT manifest, manifest_size, created, imported FROM image WHERE id = ?1",
+                "SELECT manifest, manifest_size, created, imported, architecture, os, labels \
+                 FROM image WHERE id = ?1",
             )
             .and_then(|mut statement| {
                 statement
@@ -43,6 +45,9 @@ impl Store {
                             row.get::<_, i64>(1)?,
                             row.get::<_, Option<i64>>(2)?,
                             row.get::<_, i64>(3)?,
+                            row.get::<_, String>(4)?,
+                            row.get::<_, String>(5)?,
+                            row.get::<_, String>(6)?,
                         ))
                     })
                     .optional()
@@ -77,6 +82,9 @@ impl Store {
             manifest: from_text(manifest, &object)?,
             manifest_size: from_size(manifest_size),
             created: created.map(from_nanos),
+            architecture,
+            os,
+            labels: from_json(&labels, &object)?,
             imported: from_nanos(imported),
             layers,
             names,
@@ -110,6 +118,18 @@ impl Store {
         found
             .map(|id| from_text(id, &format!("image {name}")))
             .transpose()
+    }
+
+    /// The image with exactly this name, this id, or the only one whose id begins so. What a short name stands for is
+    /// the caller's to know.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] or [`StoreError::Ambiguous`].
+    pub fn resolve_image(&self, text: &str) -> Result<Digest, StoreError> {
+        match self.image_named(text)? {
+            Some(id) => Ok(id),
+            None => self.image_by_id(text),
+        }
     }
 
     /// The image with this id, or the only one whose id begins so; with or without `sha256:`.
@@ -150,23 +170,58 @@ impl Store {
 
     /// Every layer.
     pub fn layers(&self) -> Result<Vec<LayerRecord>, StoreError> {
-        self.layers_where("SELECT diff_id, blob, blob_size, media_type, size FROM layer")
+        self.layers_where(
+            "SELECT diff_id, blob, blob_size, media_type, size, files FROM layer",
+            [],
+        )
     }
 
     /// Layers that no image has.
     pub fn unreferenced_layers(&self) -> Result<Vec<LayerRecord>, StoreError> {
         self.layers_where(
-            "SELECT diff_id, blob, blob_size, media_type, size FROM layer \
+            "SELECT diff_id, blob, blob_size, media_type, size, files FROM layer \
              WHERE diff_id NOT IN (SELECT diff_id FROM image_layer)",
+            [],
         )
     }
 
-    fn layers_where(&self, query: &'static str) -> Result<Vec<LayerRecord>, StoreError> {
+    /// The layer, if it is there.
+    pub fn layer(&self, diff_id: &Digest) -> Result<Option<LayerRecord>, StoreError> {
+        let found = self.layers_where(
+            "SELECT diff_id, blob, blob_size, media_type, size, files FROM layer WHERE diff_id = ?1",
+            [diff_id.as_str()],
+        )?;
+        Ok(found.into_iter().next())
+    }
+
+    /// The containers made from an image.
+    pub fn containers_of_image(&self, id: &Digest) -> Result<Vec<ContainerId>, StoreError> {
+        let texts: Vec<String> = self
+            .connection
+            .prepare_cached("SELECT id FROM container WHERE image = ?1 ORDER BY id")
+            .and_then(|mut statement| {
+                statement
+                    .query_map([id.as_str()], |row| row.get(0))
+                    .and_then(Iterator::collect)
+            })
+            .attempt("look up the containers of an image")?;
+        let object = format!("a container of image {id}");
+        texts
+            .into_iter()
+            .map(|text| from_text(text, &object))
+            .collect()
+    }
+
+    fn layers_where(
+        &self,
+        query: &'static str,
+        key: impl rusqlite::Params,
+    ) -> Result<Vec<LayerRecord>, StoreError> {
         let mut statement = self
             .connection
             .prepare_cached(query)
             .attempt("list layers")?;
-        let mut rows = statement.query([]).attempt("list layers")?;
+        let mut rows = statement.query(key).attempt("list layers")?;
         let mut layers = Vec::new();
         while let Some(row) = rows.next().attempt("list layers")? {
             let text = |index| row.get::<_, String>(index).attempt("list layers");
@@ -181,6 +236,7 @@ impl Store {
                 blob_size: size(2)?,
                 media_type: text(3)?,
                 size: size(4)?,
+                files: size(5)?,
             });
         }
         Ok(layers)
@@ -192,13 +248,14 @@ impl Txn<'_> {
     pub fn put_layer(&self, layer: &LayerRecord) -> Result<(), StoreError> {
         self.0
             .execute(
-                "INSERT INTO layer VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
+                "INSERT INTO layer VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
                 params![
                     layer.diff_id.as_str(),
                     layer.blob.as_str(),
                     to_size(layer.blob_size),
                     layer.media_type,
-                    to_size(layer.size)
+                    to_size(layer.size),
+                    to_size(layer.files)
                 ],
             )
             .attempt("add a layer")?;
@@ -206,11 +263,44 @@ impl Txn<'_> {
     }
 
     /// Removes a layer that no image has.
+    ///
+    /// # Errors
+    /// [`StoreError::LayerInUse`] while an image has it.
     pub fn delete_layer(&self, diff_id: &Digest) -> Result<(), StoreError> {
+        let used: bool = self
+            .0
+            .query_row(
+                "SELECT EXISTS (SELECT 1 FROM image_layer WHERE diff_id = ?1)",
+                [diff_id.as_str()],
+                |row| row.get(0),
+            )
+            .attempt("look up the images of a layer")?;
+        if used {
+            return Err(StoreError::LayerInUse(diff_id.clone()));
+        }
         self.0
             .execute("DELETE FROM layer WHERE diff_id = ?1", [diff_id.as_str()])
             .attempt("remove a layer")?;
         Ok(())
+    }
+
+    /// That the image is there; `shown` is what the user calls it.
+    pub(super) fn require_image(&self, id: &Digest, shown: &str) -> Result<(), StoreError> {
+        let exists: bool = self
+            .0
+            .query_row(
+                "SELECT EXISTS (SELECT 1 FROM image WHERE id = ?1)",
+                [id.as_str()],
+                |row| row.get(0),
+            )
+            .attempt("look up an image")?;
+        if exists {
+            return Ok(());
+        }
+        Err(StoreError::NotFound {
+            kind: "image",
+            text: shown.to_owned(),
+        })
     }
 
     /// Adds an image; one that is there stays as it is. Its layers must be there. Names are not touched.
@@ -218,12 +308,15 @@ impl Txn<'_> {
         let added = self
             .0
             .execute(
-                "INSERT INTO image VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
+                "INSERT INTO image VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
                 params![
                     image.id.as_str(),
                     image.manifest.as_str(),
                     to_size(image.manifest_size),
                     image.created.map(to_nanos),
+                    image.architecture,
+                    image.os,
+                    to_json(&image.labels, &format!("image {}", image.id))?,
                     to_nanos(image.imported)
                 ],
             )
@@ -244,7 +337,11 @@ impl Txn<'_> {
     }
 
     /// Gives an image a name, taking it from the image that had it.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when the image has gone meanwhile.
     pub fn set_image_name(&self, name: &str, image: &Digest) -> Result<(), StoreError> {
+        self.require_image(image, image.as_str())?;
         self.0
             .execute(
                 "INSERT INTO image_name VALUES (?1, ?2) \

@@ -12,7 +12,9 @@ impl Store {
     pub fn ops(&self) -> Result<Vec<OpRecord>, StoreError> {
         let mut statement = self
             .connection
-            .prepare_cached("SELECT id, kind, container, boot, started FROM op ORDER BY started")
+            .prepare_cached(
+                "SELECT id, kind, container, boot, started, step FROM op ORDER BY started",
+            )
             .attempt("read the journal")?;
         let mut rows = statement.query([]).attempt("read the journal")?;
         let mut ops = Vec::new();
@@ -33,6 +35,7 @@ impl Store {
                     .transpose()?,
                 boot: from_text(text(3)?, &object)?,
                 started: from_nanos(row.get(4).attempt("read the journal")?),
+                step: text(5)?,
             });
         }
         Ok(ops)
@@ -44,16 +47,25 @@ impl Txn<'_> {
     pub fn begin_op(&self, op: &OpRecord) -> Result<(), StoreError> {
         self.0
             .execute(
-                "INSERT INTO op VALUES (?1, ?2, ?3, ?4, ?5)",
+                "INSERT INTO op VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
                 params![
                     op.id.as_str(),
                     op.kind.as_str(),
                     op.container.as_ref().map(ContainerId::as_str),
                     op.boot.as_str(),
-                    to_nanos(op.started)
+                    to_nanos(op.started),
+                    op.step
                 ],
             )
             .attempt("begin an operation")?;
+        Ok(())
+    }
+
+    /// Writes down how far an operation is. One that is over stays over.
+    pub fn set_op_step(&self, id: &OpId, step: &str) -> Result<(), StoreError> {
+        self.0
+            .execute("UPDATE op SET step = ?2 WHERE id = ?1", [id.as_str(), step])
+            .attempt("record a step")?;
         Ok(())
     }
 

@@ -30,20 +30,25 @@ CREATE TABLE op (
     kind      TEXT NOT NULL,
     container TEXT,
     boot      TEXT NOT NULL,
-    started   INTEGER NOT NULL
+    started   INTEGER NOT NULL,
+    step      TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE layer (
     diff_id    TEXT PRIMARY KEY,
     blob       TEXT NOT NULL,
     blob_size  INTEGER NOT NULL,
     media_type TEXT NOT NULL,
-    size       INTEGER NOT NULL
+    size       INTEGER NOT NULL,
+    files      INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE image (
     id            TEXT PRIMARY KEY,
     manifest      TEXT NOT NULL,
     manifest_size INTEGER NOT NULL,
     created       INTEGER,
+    architecture  TEXT NOT NULL,
+    os            TEXT NOT NULL,
+    labels        TEXT NOT NULL,
     imported      INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE image_layer (

@@ -19,6 +19,7 @@ pub(crate) fn layer(name: &str) -> LayerRecord {
         blob_size: 10,
         media_type: "application/vnd.oci.image.layer.v1.tar+gzip".into(),
         size: 100,
+        files: 7,
     }
 }
 
@@ -28,6 +29,9 @@ pub(crate) fn image() -> ImageRecord {
         manifest: Digest::of(b"manifest"),
         manifest_size: 3,
         created: None,
+        architecture: "amd64".into(),
+        os: "linux".into(),
+        labels: BTreeMap::from([("l".into(), "v".into())]),
         imported: Timestamp::UNIX_EPOCH,
         layers: vec![layer("a").diff_id, layer("b").diff_id],
         names: vec![],

@@ -157,6 +157,7 @@ fn operations_and_events_are_kept_in_order() {
         container: Some(container("x").config.id),
         boot: "b".parse().unwrap(),
         started: Timestamp::UNIX_EPOCH,
+        step: "begun".into(),
     };
     store
         .transact(Grade::Volatile, |txn| txn.begin_op(&op))

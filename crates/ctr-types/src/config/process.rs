@@ -103,7 +103,6 @@ pub struct Ulimit {
 /// Which system calls are allowed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-#[non_exhaustive]
 pub enum Seccomp {
     /// The default profile.
     #[default]

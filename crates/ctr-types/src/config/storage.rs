@@ -9,7 +9,6 @@ use crate::Digest;
 /// Where the root file system comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-#[non_exhaustive]
 pub enum Rootfs {
     /// An overlay over the layers of an image.
     Image {
@@ -53,7 +52,6 @@ impl Propagation {
 /// What is mounted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-#[non_exhaustive]
 pub enum MountKind {
     /// A directory or file of the host.
     Bind {

@@ -171,6 +171,18 @@ impl ImageReference {
         self
     }
 
+    /// The name under which something that docker has named is kept: without a host it is docker's hub that is meant.
+    #[must_use]
+    pub fn from_docker(mut self) -> Self {
+        if self.host.is_none() {
+            self.host = Some("docker.io".to_owned());
+            if !self.path.contains('/') {
+                self.path = format!("library/{}", self.path);
+            }
+        }
+        self.normalized()
+    }
+
     /// The kept names that this one may mean, the likeliest first: itself, on `localhost`, on docker's hub.
     pub fn candidates(&self) -> Vec<String> {
         let mut exact = self.clone();
@@ -192,6 +204,19 @@ impl ImageReference {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_that_docker_gave_are_on_its_hub() {
+        let kept = |text: &str| {
+            text.parse::<ImageReference>()
+                .unwrap()
+                .from_docker()
+                .to_string()
+        };
+        assert_eq!(kept("busybox"), "docker.io/library/busybox:latest");
+        assert_eq!(kept("a/b:1"), "docker.io/a/b:1");
+        assert_eq!(kept("localhost/a"), "localhost/a:latest");
+    }
 
     #[test]
     fn names_are_split_as_docker_does() {

@@ -148,6 +148,14 @@ impl Cgroup {
         }
     }
 
+    /// Whether it is there, in any hierarchy.
+    pub fn exists(&self) -> Result<bool, SysError> {
+        Ok(self
+            .directories()?
+            .iter()
+            .any(|directory| directory.exists()))
+    }
+
     /// Removes it in every hierarchy, with what is below. No process may be in it.
     pub fn ensure_absent(&self) -> Result<(), SysError> {
         let patience = Duration::from_secs(2);

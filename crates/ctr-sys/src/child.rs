@@ -335,11 +335,30 @@ impl Detached {
 /// Starts a command so that it inherits no descriptor but 0, 1 and 2, whatever this process inherited or opened
 /// without close-on-exec.
 pub fn spawn_clean(command: &mut Command, program: &Path) -> Result<Child, ChildError> {
-    // SAFETY: the closure runs between fork and exec. It makes one close_range system call through
-    // close_on_exec_from, which allocates only on failure, when the child reports the error and ends.
+    spawn(command, program, false)
+}
+
+/// As [`spawn_clean`], and the child is killed when the calling thread ends (prctl(2), `PR_SET_PDEATHSIG`).
+pub fn spawn_bound(command: &mut Command, program: &Path) -> Result<Child, ChildError> {
+    spawn(command, program, true)
+}
+
+fn spawn(command: &mut Command, program: &Path, is_bound: bool) -> Result<Child, ChildError> {
+    let parent = rustix::process::getpid();
+    // SAFETY: the closure runs between fork and exec. It makes at most a prctl, a getppid and one close_range system
+    // call, the last through close_on_exec_from, which allocates only on failure, when the child reports the error and
+    // ends.
     // std's own error pipe is close-on-exec already, so it stays open until exec as std needs it.
     unsafe {
-        command.pre_exec(|| {
+        command.pre_exec(move || {
+            if is_bound {
+                let signal = Some(rustix::process::Signal::KILL);
+                rustix::process::set_parent_process_death_signal(signal)?;
+                if rustix::process::getppid() != Some(parent) {
+                    // It died before it could be seen to die.
+                    return Err(io::Error::from(Errno::SRCH));
+                }
+            }
             crate::process::close_on_exec_from(3)
                 .map_err(|error| io::Error::from(error.errno().unwrap_or(Errno::INVAL)))
         });

@@ -1,7 +1,9 @@
 //! Mounts: the new mount API by descriptor (fsopen(2), fsmount(2), move_mount(2)) and unmounting that cannot miss.
 
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -135,6 +137,44 @@ fn attach(mount: impl AsFd, target: &Path) -> Result<(), SysError> {
     .context("mount at", || target.display().to_string())
 }
 
+/// The mount points strictly below `directory` in this mount namespace, deepest first (proc_pid_mountinfo(5)).
+///
+/// # Errors
+/// When `/proc` cannot be read.
+pub fn mount_points_below(directory: &Path) -> Result<Vec<PathBuf>, SysError> {
+    const TABLE: &str = "/proc/self/mountinfo";
+    let table = std::fs::read(TABLE).context("read", || TABLE)?;
+    let mut found: Vec<PathBuf> = table
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| line.split(|byte| *byte == b' ').nth(4))
+        .map(|field| PathBuf::from(OsString::from_vec(unescape(field))))
+        .filter(|path| path != directory && path.starts_with(directory))
+        .collect();
+    found.sort_by_key(|path| std::cmp::Reverse(path.components().count()));
+    Ok(found)
+}
+
+/// Space, tab, newline and backslash are written as a backslash and three octal digits.
+fn unescape(field: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((first, tail)) = rest.split_first() {
+        let escaped = (*first == b'\\')
+            .then(|| tail.get(..3))
+            .flatten()
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        if let Some(byte) = escaped {
+            out.push(byte);
+            rest = tail.get(3..).unwrap_or_default();
+        } else {
+            out.push(*first);
+            rest = tail;
+        }
+    }
+    out
+}
+
 /// Whether something is mounted exactly at `path` (statx(2), `STATX_ATTR_MOUNT_ROOT`, since Linux 5.8).
 pub fn is_mount_point(path: &Path) -> Result<bool, SysError> {
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
@@ -173,4 +213,15 @@ fn pause(time: Duration) {
     let timeout = rustix::event::Timespec::try_from(time).ok();
     // Woken early by a signal, the caller just tries again earlier.
     let _early = rustix::event::poll(&mut [], timeout.as_ref());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_the_mount_table_are_unescaped() {
+        assert_eq!(unescape(br"/a\040b\134c\9"), b"/a b\\c\\9");
+        assert!(!mount_points_below(Path::new("/")).unwrap().is_empty());
+    }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ChildStderr, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use ctr_sys::child::{ChildError, spawn_clean};
+use ctr_sys::child::{ChildError, spawn_bound};
 use ctr_sys::process::PidFd;
 use ctr_sys::socket::DescriptorListener;
 
@@ -69,7 +69,8 @@ pub(crate) struct ChildStdio(pub(crate) Option<[OwnedFd; 3]>);
 pub(crate) struct Children(Vec<RuntimeChild>);
 
 impl Children {
-    /// Starts a program in a process group of its own, to be killed if it has not ended after `limit`.
+    /// Starts a program in a process group of its own, to be killed if it has not ended after `limit`, or when
+    /// the monitor dies: a runtime that goes on alone makes things nobody knows of.
     pub(crate) fn spawn(
         &mut self,
         role: Role,
@@ -91,7 +92,7 @@ impl Children {
             }
         }
         command.process_group(0);
-        let mut child = spawn_clean(&mut command, &program)?;
+        let mut child = spawn_bound(&mut command, &program)?;
         self.0.push(RuntimeChild {
             pid: i32::try_from(child.id()).unwrap_or_default(),
             role,

@@ -1,0 +1,249 @@
+//! One container: a name for it, and the guard that may change it.
+//!
+//! [`Container`] is a name: cheap to clone, nothing in it can go stale. [`LockedContainer`] holds the container's lock and
+//! what was true when it was taken; the methods that change something are there. Holding it over several calls is what
+//! libpod calls a batch. Waits that may be long (stop, wait, attach) hold no lock.
+
+mod attach;
+mod cleanup;
+mod create;
+mod exec;
+mod inspect;
+mod list;
+mod logs;
+mod remove;
+mod start;
+mod stop;
+
+use std::path::PathBuf;
+
+use ctr_monitor::client::{ClientError, MonitorClient};
+use ctr_monitor::exit_record::ExitRecord;
+use ctr_monitor::live;
+use ctr_state::record::ContainerRecord;
+use ctr_state::{
+    ContainerLock, DurablePhase, EndReason, Ended, Evidence, LiveView, Op, Phase, Stage, StoreError,
+};
+use ctr_sys::lock::FileLock;
+use ctr_types::{ContainerConfig, ContainerId, Timestamp};
+
+pub use attach::{AttachEnd, AttachOptions, Attachment, DetachKeys, DetachKeysError};
+pub use create::{CreateRequest, default_name};
+pub use exec::{ExecRequest, ExecSession};
+pub use inspect::Inspection;
+pub use list::{ContainerSummary, human_duration};
+pub use logs::LogOptions;
+pub use start::Started;
+
+use crate::engine::LOCK_PATIENCE;
+use crate::{Engine, EngineError};
+
+/// A container's name. Nothing is locked and nothing is remembered.
+#[derive(Clone, Debug)]
+pub struct Container<'e> {
+    pub(crate) engine: &'e Engine,
+    pub(crate) id: ContainerId,
+}
+
+/// A container that only the holder may change.
+#[derive(Debug)]
+#[must_use = "the container is unlocked when this is dropped"]
+pub struct LockedContainer<'e> {
+    pub(crate) engine: &'e Engine,
+    pub(crate) record: ContainerRecord,
+    pub(crate) phase: Phase,
+    pub(crate) lock: ContainerLock,
+}
+
+/// What is true of a container at one moment.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Its configuration.
+    pub config: ContainerConfig,
+    /// Its phase.
+    pub phase: Phase,
+    /// The live file, if there is one.
+    pub(crate) live: Option<live::Live>,
+}
+
+impl Engine {
+    /// The container with this name, id or unique beginning of an id.
+    ///
+    /// # Errors
+    /// When there is none, or more than one.
+    pub fn container(&self, text: &str) -> Result<Container<'_>, EngineError> {
+        let id = self.store().resolve_container(text)?;
+        Ok(Container { engine: self, id })
+    }
+
+    /// The evidence of a container's life, put together without any lock.
+    pub(crate) fn derive(
+        &self,
+        id: &ContainerId,
+        durable: &DurablePhase,
+    ) -> Result<(Phase, Option<live::Live>), EngineError> {
+        let run = self.roots.container_run(id);
+        let live = live::Live::read(&run.join("live"))?;
+        let view = match &live {
+            None => None,
+            Some(live) => Some(LiveView {
+                stage: stage(live.stage),
+                pid: live.process.pid,
+                start: live.process.start,
+                started_at: time(live.started_ns),
+                monitor_alive: FileLock::is_held(&run.join("monitor.lock"))?,
+                process_alive: live.process.pid > 0 && live.process.is_alive()?,
+            }),
+        };
+        let needs_exit = view.is_some() || matches!(durable, DurablePhase::Up { .. });
+        let exit = if needs_exit {
+            self.exit_record(id)?
+        } else {
+            None
+        };
+        let evidence = Evidence {
+            durable,
+            live: view.as_ref(),
+            exit: exit.as_ref(),
+            this_boot: self.roots.boot_id(),
+        };
+        Ok((evidence.phase(), live))
+    }
+
+    /// How the last run ended, by the monitor's record.
+    pub(crate) fn exit_record(&self, id: &ContainerId) -> Result<Option<Ended>, EngineError> {
+        let record = ExitRecord::read(&self.roots.container(id).join("exit"))?;
+        Ok(record.map(|record| Ended {
+            exit_code: record.exit_code,
+            reason: EndReason::Exited,
+            oom_killed: record.oom_killed,
+            started_at: time(record.started_ns),
+            finished_at: time(record.finished_ns),
+        }))
+    }
+}
+
+/// Nanoseconds since 1970 as a time; 0 is none.
+fn time(nanos: u64) -> Option<Timestamp> {
+    if nanos == 0 {
+        None
+    } else {
+        Timestamp::from_nanosecond(i128::from(nanos)).ok()
+    }
+}
+
+fn stage(stage: live::Stage) -> Stage {
+    match stage {
+        live::Stage::Creating => Stage::Creating,
+        live::Stage::Created => Stage::Created,
+        live::Stage::Running => Stage::Running,
+        live::Stage::Paused => Stage::Paused,
+        live::Stage::Stopping => Stage::Stopping,
+        live::Stage::Exited => Stage::Exited,
+    }
+}
+
+impl<'e> Container<'e> {
+    /// Its id.
+    pub fn id(&self) -> &ContainerId {
+        &self.id
+    }
+
+    fn record(&self) -> Result<ContainerRecord, EngineError> {
+        let found = self.engine.store().container(&self.id)?;
+        found.ok_or_else(|| StoreError::Removed(self.id.clone()).into())
+    }
+
+    /// What is true now. Takes no lock, so it may be outdated when it returns.
+    pub fn peek(&self) -> Result<Snapshot, EngineError> {
+        let record = self.record()?;
+        let (phase, live) = self.engine.derive(&self.id, &record.phase)?;
+        Ok(Snapshot {
+            config: record.config,
+            phase,
+            live,
+        })
+    }
+
+    /// Takes the container's lock, waiting for whoever has it, and looks at what is true then.
+    ///
+    /// # Errors
+    /// When it has been removed meanwhile, or its lock is not to be had.
+    pub fn lock(&self) -> Result<LockedContainer<'e>, EngineError> {
+        let lock = self.engine.locks.container(&self.id, LOCK_PATIENCE)?;
+        let Some(record) = self.engine.store().container(&self.id)? else {
+            lock.remove()?;
+            return Err(StoreError::Removed(self.id.clone()).into());
+        };
+        let (phase, _) = self.engine.derive(&self.id, &record.phase)?;
+        Ok(LockedContainer {
+            engine: self.engine,
+            record,
+            phase,
+            lock,
+        })
+    }
+
+    pub(crate) fn run_dir(&self) -> PathBuf {
+        self.engine.roots.container_run(&self.id)
+    }
+
+    /// A connection to its monitor.
+    pub(crate) fn monitor(&self) -> Result<MonitorClient, ClientError> {
+        MonitorClient::connect(&self.run_dir().join("sock"))
+    }
+}
+
+impl<'e> LockedContainer<'e> {
+    /// Its configuration.
+    pub fn config(&self) -> &ContainerConfig {
+        &self.record.config
+    }
+
+    /// Where it was in its life when the lock was taken, or after the last method of this guard.
+    pub fn phase(&self) -> &Phase {
+        &self.phase
+    }
+
+    /// Its name, without the lock.
+    pub fn unlock(self) -> Container<'e> {
+        self.handle()
+    }
+
+    pub(crate) fn handle(&self) -> Container<'e> {
+        Container {
+            engine: self.engine,
+            id: self.record.config.id.clone(),
+        }
+    }
+
+    pub(crate) fn name(&self) -> String {
+        self.record.config.name.to_string()
+    }
+
+    /// Whether `op` may begin now.
+    pub(crate) fn admit(&self, op: Op) -> Result<(), EngineError> {
+        self.phase.admit(op).map_err(|source| EngineError::Denied {
+            name: self.name(),
+            source,
+        })
+    }
+
+    /// Looks at what is true now.
+    pub(crate) fn look_again(&mut self) -> Result<(), EngineError> {
+        let id = self.record.config.id.clone();
+        let Some(record) = self.engine.store().container(&id)? else {
+            return Err(StoreError::Removed(id).into());
+        };
+        self.phase = self.engine.derive(&id, &record.phase)?.0;
+        self.record = record;
+        Ok(())
+    }
+
+    pub(crate) fn monitor_error(&self, source: ClientError) -> EngineError {
+        EngineError::Monitor {
+            name: self.name(),
+            source,
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Removing a container: "removing" is written down first, so that whoever comes after a crash goes on.
+
+use ctr_state::record::OpKind;
+use ctr_state::{ContainerLock, DurablePhase, Grade, Op};
+use ctr_sys::SysError;
+use ctr_types::{ContainerId, OpId};
+use rustix::io::Errno;
+
+use super::Container;
+use crate::engine::{Operation, trash_directory, trash_path};
+use crate::steps::RemoveStep;
+use crate::undo::ensure_no_cgroup;
+use crate::{Engine, EngineError};
+
+impl Container<'_> {
+    /// Removes the container. With `force`, one that runs is killed first.
+    ///
+    /// # Errors
+    /// When it runs and is not to be killed, or something cannot be given back (the journal keeps it).
+    pub fn remove(&self, force: bool) -> Result<(), EngineError> {
+        let locked = self.lock()?;
+        locked.admit(if force { Op::RemoveForce } else { Op::Remove })?;
+        self.engine.remove_locked(locked.lock)
+    }
+}
+
+impl Engine {
+    /// Removes a container whose lock is held, whatever its phase, and its lock with it.
+    pub(crate) fn remove_locked(&self, lock: ContainerLock) -> Result<(), EngineError> {
+        self.remove_container(&lock)?;
+        Ok(lock.remove()?)
+    }
+
+    pub(crate) fn remove_container(&self, lock: &ContainerLock) -> Result<(), EngineError> {
+        let id = lock.id();
+        let Some(record) = self.store().container(id)? else {
+            return Ok(());
+        };
+        let operation = self.begin(OpKind::Remove, Some(id))?;
+        // A container that goes with its run is not kept across a power cut either way.
+        let grade = if record.config.auto_remove {
+            Grade::Volatile
+        } else {
+            Grade::Durable
+        };
+        let name = record.config.name.to_string();
+        self.options.hooks.run(RemoveStep::ALL, |step| {
+            self.remove_step(step, id, &operation, grade, &name)
+        })?;
+        Ok(operation.lock.remove()?)
+    }
+
+    fn remove_step(
+        &self,
+        step: RemoveStep,
+        id: &ContainerId,
+        operation: &Operation,
+        grade: Grade,
+        name: &str,
+    ) -> Result<(), EngineError> {
+        let op = &operation.record.id;
+        match step {
+            RemoveStep::Claim => self.transact(grade, |txn| {
+                txn.set_phase(id, &DurablePhase::Removing)?;
+                txn.begin_op(&operation.record)
+            }),
+            RemoveStep::KillProcesses => self.ensure_no_processes(id),
+            RemoveStep::DeleteRuntime => self.ensure_no_runtime_state(id),
+            RemoveStep::RemoveCgroup => ensure_no_cgroup(id),
+            RemoveStep::RemoveNetwork => self.ensure_no_network(id),
+            RemoveStep::Unmount => Ok(self.container_fs(id).ensure_unmounted()?),
+            RemoveStep::RemoveRunDirectory => Ok(ctr_sys::fs::ensure_tree_absent(
+                &self.roots.container_run(id),
+            )?),
+            RemoveStep::Trash => self.trash_container(id, op),
+            RemoveStep::DeleteRow => self.transact(Grade::Volatile, |txn| {
+                txn.delete_container(id)?;
+                txn.add_event(&Self::event("container", "remove", id.as_str(), name))
+            }),
+            RemoveStep::EmptyTrash => Ok(ctr_sys::fs::ensure_tree_absent(&trash_directory(
+                &self.roots,
+                op,
+            ))?),
+            RemoveStep::Finish => self.transact(Grade::Volatile, |txn| txn.finish_op(op)),
+        }
+    }
+
+    /// Renames the durable directory away: from here on the container is gone, however long deleting takes.
+    fn trash_container(&self, id: &ContainerId, op: &OpId) -> Result<(), EngineError> {
+        ctr_sys::fs::ensure_directory(&trash_directory(&self.roots, op), 0o700)?;
+        let trash = trash_path(&self.roots, op, id.as_str());
+        match rustix::fs::rename(self.roots.container(id), &trash) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => {
+                Err(SysError::new("rename to", trash.display().to_string(), error).into())
+            }
+        }
+    }
+
+    /// Removal without a journal entry of its own: for the recovery and rollback of operation `op`, which has one.
+    pub(crate) fn remove_now(&self, lock: &ContainerLock, op: &OpId) -> Result<(), EngineError> {
+        let id = lock.id();
+        self.ensure_no_processes(id)?;
+        self.ensure_no_runtime_state(id)?;
+        ensure_no_cgroup(id)?;
+        self.ensure_no_network(id)?;
+        self.container_fs(id).ensure_unmounted()?;
+        ctr_sys::fs::ensure_tree_absent(&self.roots.container_run(id))?;
+        self.trash_container(id, op)?;
+        self.transact(Grade::Volatile, |txn| txn.delete_container(id))?;
+        Ok(ctr_sys::fs::ensure_tree_absent(&trash_directory(
+            &self.roots,
+            op,
+        ))?)
+    }
+}

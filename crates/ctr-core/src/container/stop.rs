@@ -1,0 +1,240 @@
+//! Ending, signalling, freezing and waiting.
+
+use std::time::{Duration, Instant};
+
+use ctr_monitor::protocol::Request;
+use ctr_state::{Denied, Ended, Grade, Op, Phase, PhaseName, StoreError};
+use ctr_sys::process::PidFd;
+use ctr_types::Signal;
+
+use super::{Container, LockedContainer};
+use crate::steps::StopStep;
+use crate::{Engine, EngineError};
+
+/// How long a monitor has for an answer.
+const PATIENCE: Duration = Duration::from_secs(35);
+/// After SIGKILL a process may take this long to go (one that hangs in the kernel takes longer).
+const GRACE: Duration = Duration::from_secs(10);
+
+impl Container<'_> {
+    /// Ends the container: its stop signal, and SIGKILL when it has not ended after `timeout` (none means its own). The lock is
+    /// not held while waiting (semantics.md B9).
+    ///
+    /// # Errors
+    /// [`Denied::AlreadyThere`] when it does not run.
+    pub fn stop(&self, timeout: Option<Duration>) -> Result<(), EngineError> {
+        let locked = self.lock()?;
+        locked.admit(Op::Stop)?;
+        let config = locked.config().clone();
+        let own = Duration::from_secs(config.stop_timeout.into());
+        let timeout = timeout.unwrap_or(own);
+        let mut locked = Some(locked);
+        let mut gone = false;
+        self.engine
+            .options
+            .hooks
+            .run(StopStep::ALL, |step| match step {
+                StopStep::Request => {
+                    let Some(locked) = locked.take() else {
+                        return Ok(());
+                    };
+                    gone = locked.request_stop(config.stop_signal, timeout)?;
+                    Ok(())
+                }
+                StopStep::Await if gone => Ok(()),
+                StopStep::Await => self.await_end(timeout.saturating_add(GRACE)),
+            })?;
+        self.cleanup()?;
+        let name = config.name.to_string();
+        self.engine.transact(Grade::Volatile, |txn| {
+            txn.add_event(&Engine::event("container", "stop", self.id.as_str(), &name))
+        })
+    }
+
+    /// Sends a signal. SIGKILL waits until the container has ended.
+    pub fn kill(&self, signal: Signal) -> Result<(), EngineError> {
+        let locked = self.lock()?;
+        locked.admit(Op::Kill)?;
+        let name = locked.name();
+        locked.signal(signal)?;
+        drop(locked);
+        self.engine.transact(Grade::Volatile, |txn| {
+            txn.add_event(&Engine::event("container", "kill", self.id.as_str(), &name))
+        })?;
+        if signal == Signal::KILL {
+            self.await_end(GRACE)?;
+            self.cleanup()?;
+        }
+        Ok(())
+    }
+
+    /// Freezes the container.
+    pub fn pause(&self) -> Result<(), EngineError> {
+        self.ask(Op::Pause, &Request::Pause)
+    }
+
+    /// Lets it go on.
+    pub fn unpause(&self) -> Result<(), EngineError> {
+        self.ask(Op::Unpause, &Request::Resume)
+    }
+
+    fn ask(&self, op: Op, request: &Request) -> Result<(), EngineError> {
+        let locked = self.lock()?;
+        locked.admit(op)?;
+        let mut monitor = self
+            .monitor()
+            .map_err(|error| locked.monitor_error(error))?;
+        monitor
+            .call(request, PATIENCE)
+            .map_err(|error| locked.monitor_error(error))
+    }
+
+    /// Ends it if it runs, and starts it.
+    pub fn restart(&self, timeout: Option<Duration>) -> Result<(), EngineError> {
+        self.lock()?.admit(Op::Restart)?;
+        match self.stop(timeout) {
+            Ok(())
+            | Err(EngineError::Denied {
+                source:
+                    Denied::AlreadyThere(_)
+                    | Denied::WrongPhase {
+                        phase: PhaseName::Configured,
+                        ..
+                    },
+                ..
+            }) => {}
+            Err(error) => return Err(error),
+        }
+        let mut locked = self.lock()?;
+        locked.start().map(drop)
+    }
+
+    /// Waits until the container is not running, holding no lock, and gives its exit code: 0 for one that never ran.
+    ///
+    /// # Errors
+    /// When there is no such container. One that is removed meanwhile gives the code it ended with, if it was seen.
+    pub fn wait(&self) -> Result<i32, EngineError> {
+        loop {
+            let snapshot = match self.peek() {
+                Ok(snapshot) => snapshot,
+                Err(EngineError::Store(StoreError::Removed(_))) => {
+                    return Err(EngineError::Gone(self.id.to_string()));
+                }
+                Err(error) => return Err(error),
+            };
+            match &snapshot.phase {
+                Phase::Configured | Phase::Removing => return Ok(0),
+                Phase::Stopped(ended) | Phase::Exited(ended) => return Ok(ended.exit_code),
+                Phase::Created(_) | Phase::Running(_) | Phase::Paused(_) | Phase::Stopping(_) => {
+                    if let Some(code) = self.await_change(None)? {
+                        return Ok(code);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits until the container has ended, at most `patience`.
+    fn await_end(&self, patience: Duration) -> Result<(), EngineError> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let phase = match self.peek() {
+                Ok(snapshot) => snapshot.phase,
+                // Somebody was faster.
+                Err(error) if error.kind() == crate::ErrorKind::NotFound => return Ok(()),
+                Err(error) => return Err(error),
+            };
+            if phase.live().is_none() {
+                return Ok(());
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                let what = format!("the end of container {}", self.id.short());
+                return Err(EngineError::Timeout {
+                    what,
+                    limit: patience,
+                });
+            }
+            self.await_change(Some(left))?;
+        }
+    }
+
+    /// Waits for the monitor's word, or for the first process to go; gives the exit code if the monitor said it.
+    fn await_change(&self, patience: Option<Duration>) -> Result<Option<i32>, EngineError> {
+        let snapshot = match self.peek() {
+            Ok(snapshot) => snapshot,
+            Err(error) if error.kind() == crate::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if let Ok(mut monitor) = self.monitor() {
+            loop {
+                match monitor.receive(patience) {
+                    Ok((ctr_monitor::protocol::Reply::Exited { code }, _)) => {
+                        return Ok(Some(code));
+                    }
+                    Ok(_) => {}
+                    Err(_) => return Ok(None),
+                }
+            }
+        }
+        // No monitor: the process itself is what is left to wait for.
+        if let Some(live) = &snapshot.live
+            && let Some(process) = live.process.open()?
+        {
+            PidFd::wait(&process, patience)?;
+        }
+        Ok(None)
+    }
+
+    /// The end of the last run, if it has ended.
+    pub fn ended(&self) -> Result<Option<Ended>, EngineError> {
+        Ok(self.peek()?.phase.ended().cloned())
+    }
+}
+
+impl LockedContainer<'_> {
+    /// Asks the monitor to end the container; `true` when it is gone already. Without a monitor the kernel does it at once.
+    fn request_stop(self, signal: Signal, timeout: Duration) -> Result<bool, EngineError> {
+        let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+        let request = Request::Stop {
+            signal: signal.number(),
+            timeout_ms,
+        };
+        let answered = self
+            .handle()
+            .monitor()
+            .and_then(|mut monitor| monitor.call(&request, PATIENCE));
+        if answered.is_ok() {
+            return Ok(false);
+        }
+        // The monitor is dead, hangs, or says that there is no process: trust the kernel (reliability.md rule 8).
+        self.engine.ensure_no_processes(self.lock.id())?;
+        Ok(true)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<(), EngineError> {
+        let request = Request::Signal(signal.number());
+        let answered = self
+            .handle()
+            .monitor()
+            .and_then(|mut monitor| monitor.call(&request, PATIENCE));
+        match answered {
+            Ok(()) => Ok(()),
+            Err(refused @ ctr_monitor::client::ClientError::Refused(_)) => {
+                Err(self.monitor_error(refused))
+            }
+            Err(_) => {
+                if let Some(live) = self.phase.live() {
+                    let process = ctr_sys::process::ProcessId {
+                        pid: live.pid,
+                        start: live.start,
+                    };
+                    if let Some(process) = process.open()? {
+                        process.signal(signal.number())?;
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+}

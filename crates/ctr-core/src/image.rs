@@ -15,13 +15,16 @@ use std::collections::BTreeMap;
 
 use ctr_image::archive::ArchiveError;
 use ctr_image::blobs::BlobStore;
-use ctr_image::config::{ConfigError, ImageConfig};
+use ctr_image::config::ConfigError;
 use ctr_image::manifest::ManifestError;
-use ctr_image::reference::{ImageReference, ReferenceError};
+use ctr_image::reference::ReferenceError;
 use ctr_state::StoreError;
 use ctr_storage::archive::ApplyError;
 use ctr_types::{Digest, Signal};
 
+pub use ctr_image::config::ImageConfig;
+pub use ctr_image::reference::ImageReference;
+pub use ctr_state::record::ImageRecord;
 pub use import::ImportRequest;
 pub use list::ImageSummary;
 pub use load::{LoadSource, LoadedImage};

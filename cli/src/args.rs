@@ -1,0 +1,173 @@
+//! The command line, as clap sees it. Each verb's arguments stand beside its code.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands::{
+    attach, create, exec, images, import, info, init, inspect, kill, load, logs, pause, ps,
+    restart, rm, rmi, run, start, stop, system, tag, version, wait,
+};
+
+/// A container engine without a daemon
+#[derive(Debug, Parser)]
+#[command(
+    name = "ctrs",
+    version,
+    disable_help_subcommand = true,
+    infer_long_args = false
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) globals: Globals,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options that stand before the verb.
+#[derive(Debug, Args)]
+pub(crate) struct Globals {
+    /// Directory that keeps images and containers
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "/var/lib/ctrs",
+        global = false
+    )]
+    pub(crate) root: PathBuf,
+    /// Directory for what a reboot may take away
+    #[arg(long, value_name = "DIR", default_value = "/run/ctrs")]
+    pub(crate) runroot: PathBuf,
+    /// How much is told on standard error
+    #[arg(long, value_name = "LEVEL", default_value = "warn")]
+    pub(crate) log_level: LogLevel,
+    /// OCI runtime, by name or path, for containers that name none
+    #[arg(long, value_name = "RUNTIME")]
+    pub(crate) runtime: Option<String>,
+}
+
+/// How much is told on standard error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub(crate) enum LogLevel {
+    /// Every step of every operation, with the time it took
+    #[value(alias = "trace")]
+    Debug,
+    Info,
+    #[value(alias = "warning")]
+    Warn,
+    #[value(aliases = ["fatal", "panic"])]
+    Error,
+}
+
+/// A verb, with or without the noun before it.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    #[command(flatten)]
+    Container(ContainerVerb),
+    #[command(flatten)]
+    Image(ImageVerb),
+    /// Shows containers or images as JSON
+    Inspect(inspect::InspectArgs),
+    /// Removes images
+    Rmi(rmi::RmiArgs),
+    /// Lists images
+    Images(images::ImagesArgs),
+    /// Lists containers
+    Ps(ps::PsArgs),
+    /// Shows the engine and its host
+    Info(info::InfoArgs),
+    /// Shows the version
+    Version(version::VersionArgs),
+    /// Manages containers
+    #[command(name = "container", subcommand)]
+    ContainerNoun(ContainerNoun),
+    /// Manages images
+    #[command(name = "image", subcommand)]
+    ImageNoun(ImageNoun),
+    /// Manages the engine
+    #[command(subcommand)]
+    System(SystemVerb),
+}
+
+/// Verbs for containers.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ContainerVerb {
+    /// Creates a container and starts it
+    Run(Box<run::RunArgs>),
+    /// Creates a container
+    Create(Box<create::CreateArgs>),
+    /// Has the runtime make a container, without starting its program
+    Init(init::InitArgs),
+    /// Starts containers
+    Start(start::StartArgs),
+    /// Stops containers
+    Stop(stop::StopArgs),
+    /// Sends a signal to containers
+    Kill(kill::KillArgs),
+    /// Stops containers and starts them again
+    Restart(restart::RestartArgs),
+    /// Freezes containers
+    Pause(pause::PauseArgs),
+    /// Lets frozen containers go on
+    Unpause(pause::PauseArgs),
+    /// Shows what a container has written
+    Logs(logs::LogsArgs),
+    /// Waits until containers have ended, and shows their exit codes
+    Wait(wait::WaitArgs),
+    /// Runs one more process in a container
+    Exec(exec::ExecArgs),
+    /// Attaches to a running container
+    Attach(attach::AttachArgs),
+    /// Removes containers
+    Rm(rm::RmArgs),
+}
+
+/// `container VERB`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ContainerNoun {
+    #[command(flatten)]
+    Verb(ContainerVerb),
+    /// Lists containers
+    #[command(visible_aliases = ["ls", "ps"])]
+    List(ps::PsArgs),
+    /// Shows containers as JSON
+    Inspect(inspect::InspectArgs),
+    /// Gives back what a container that has ended still holds
+    Cleanup(rm::CleanupArgs),
+}
+
+/// Verbs for images.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImageVerb {
+    /// Makes an image of a root file system
+    Import(import::ImportArgs),
+    /// Loads images from an archive
+    Load(load::LoadArgs),
+    /// Gives an image one more name
+    Tag(tag::TagArgs),
+}
+
+/// `image VERB`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImageNoun {
+    #[command(flatten)]
+    Verb(ImageVerb),
+    /// Lists images
+    #[command(visible_alias = "ls")]
+    List(images::ImagesArgs),
+    /// Removes images
+    Rm(rmi::RmiArgs),
+    /// Shows images as JSON
+    Inspect(inspect::InspectArgs),
+}
+
+/// `system VERB`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SystemVerb {
+    /// Compares the database, the journal, the kernel and the disk
+    Check(system::CheckArgs),
+    /// Removes every container and image, and the store
+    Reset(system::ResetArgs),
+    /// Shows the engine and its host
+    Info(info::InfoArgs),
+}

@@ -1,0 +1,206 @@
+//! What `inspect` shows: docker's and podman's names for what the engine knows.
+
+use ctr_core::image::{ImageConfig, ImageRecord};
+use ctr_core::types::Timestamp;
+use ctr_core::types::config::{Mount, MountKind, Namespace, Network, Rootfs, Seccomp};
+use ctr_core::{Ended, Inspection, Phase, PhaseName};
+use serde_json::{Value, json};
+
+/// Go's zero time, which docker and podman print for "never".
+const NEVER: &str = "0001-01-01T00:00:00Z";
+
+/// The word podman has for a phase.
+pub(crate) fn state(phase: &Phase) -> &'static str {
+    match phase.name() {
+        PhaseName::Configured => "created",
+        PhaseName::Created => "initialized",
+        PhaseName::Running => "running",
+        PhaseName::Paused => "paused",
+        PhaseName::Stopping => "stopping",
+        PhaseName::Stopped => "stopped",
+        PhaseName::Exited => "exited",
+        PhaseName::Removing => "removing",
+    }
+}
+
+fn time(time: Option<Timestamp>) -> String {
+    time.map_or_else(|| NEVER.to_owned(), |time| time.to_string())
+}
+
+fn namespace(namespace: &Namespace) -> String {
+    match namespace {
+        Namespace::Private => "private".to_owned(),
+        Namespace::Host => "host".to_owned(),
+        Namespace::Container(id) => format!("container:{id}"),
+        Namespace::Path(path) => format!("ns:{}", path.display()),
+    }
+}
+
+fn mount(mount: &Mount) -> Value {
+    let (kind, source, propagation) = match &mount.kind {
+        MountKind::Bind {
+            source,
+            propagation,
+            ..
+        } => ("bind", source.display().to_string(), propagation.as_str()),
+        MountKind::Tmpfs { .. } => ("tmpfs", String::new(), ""),
+    };
+    json!({
+        "Type": kind,
+        "Source": source,
+        "Destination": mount.destination,
+        "Options": mount.options,
+        "RW": !mount.read_only,
+        "Propagation": propagation,
+    })
+}
+
+fn container_state(seen: &Inspection) -> Value {
+    let live = seen.phase.live();
+    let ended: Option<&Ended> = seen.phase.ended();
+    let started = live
+        .and_then(|live| live.started_at)
+        .or_else(|| ended.and_then(|ended| ended.started_at));
+    let is_up = matches!(
+        seen.phase.name(),
+        PhaseName::Running | PhaseName::Paused | PhaseName::Stopping
+    );
+    json!({
+        "OciVersion": "1.1.0",
+        "Status": state(&seen.phase),
+        "Running": is_up,
+        "Paused": seen.phase.name() == PhaseName::Paused,
+        "Restarting": false,
+        "OOMKilled": ended.is_some_and(|ended| ended.oom_killed),
+        "Dead": false,
+        "Pid": live.map_or(0, |live| live.pid),
+        "ConmonPid": seen.monitor_pid.unwrap_or(0),
+        "ExitCode": ended.map_or(0, |ended| ended.exit_code),
+        "ExitReason": ended.map(|ended| ended.reason),
+        "Error": "",
+        "StartedAt": time(started),
+        "FinishedAt": time(ended.and_then(|ended| ended.finished_at)),
+        "CgroupPath": seen.cgroup,
+        "LogDropped": seen.log_dropped,
+    })
+}
+
+/// A container.
+pub(crate) fn container(seen: &Inspection) -> Value {
+    let config = &seen.config;
+    let process = &config.process;
+    let args = process.args();
+    let Rootfs::Image {
+        id: image,
+        name: image_name,
+        layers,
+    } = &config.rootfs;
+    let (path, rest) = args
+        .split_first()
+        .map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
+    let seccomp = match &process.seccomp {
+        Seccomp::Default => Vec::new(),
+        Seccomp::Unconfined => vec!["seccomp=unconfined".to_owned()],
+        Seccomp::File(path) => vec![format!("seccomp={}", path.display())],
+    };
+    let hostname = config
+        .hostname
+        .clone()
+        .unwrap_or_else(|| config.id.short().to_owned());
+    let degraded: Vec<String> = seen.degraded.iter().map(ToString::to_string).collect();
+    json!({
+        "Id": config.id,
+        "Created": config.created,
+        "Path": path,
+        "Args": rest,
+        "State": container_state(seen),
+        "Image": image.hex(),
+        "ImageDigest": image,
+        "ImageName": image_name,
+        "Name": config.name,
+        "Mounts": config.mounts.iter().map(mount).collect::<Vec<_>>(),
+        "OCIConfigPath": seen.bundle.join("config.json"),
+        "OCIRuntime": seen.runtime,
+        "Driver": "overlay",
+        "LogPath": seen.log,
+        "Degraded": degraded,
+        "GraphDriver": {
+            "Name": "overlay",
+            "Data": { "UpperDir": seen.upper, "MergedDir": seen.merged, "LowerDirs": layers },
+        },
+        "Config": {
+            "Hostname": hostname,
+            "User": process.user,
+            "Tty": process.terminal,
+            "OpenStdin": process.stdin,
+            "Env": process.env,
+            "Cmd": process.command,
+            "Entrypoint": process.entrypoint,
+            "Image": image_name,
+            "WorkingDir": if process.workdir.is_empty() { "/" } else { &process.workdir },
+            "Labels": config.labels,
+            "Annotations": config.annotations,
+            "StopSignal": config.stop_signal.to_string(),
+            "StopTimeout": config.stop_timeout,
+            "CreateCommand": config.create_command,
+        },
+        "HostConfig": host_config(seen, &seccomp),
+    })
+}
+
+fn host_config(seen: &Inspection, seccomp: &[String]) -> Value {
+    let config = &seen.config;
+    let (process, resources) = (&config.process, &config.resources);
+    let network = match config.namespaces.network {
+        Network::None => "none",
+        Network::Host => "host",
+        Network::Private => "private",
+    };
+    let ulimits: Vec<Value> = process
+        .ulimits
+        .iter()
+        .map(|limit| json!({ "Name": limit.kind.as_str(), "Soft": limit.soft, "Hard": limit.hard }))
+        .collect();
+    json!({
+        "NetworkMode": network,
+        "PidMode": namespace(&config.namespaces.pid),
+        "IpcMode": namespace(&config.namespaces.ipc),
+        "UTSMode": namespace(&config.namespaces.uts),
+        "CgroupMode": namespace(&config.namespaces.cgroup),
+        "AutoRemove": config.auto_remove,
+        "Privileged": process.privileged,
+        "ReadonlyRootfs": config.read_only,
+        "CapAdd": process.cap_add,
+        "CapDrop": process.cap_drop,
+        "SecurityOpt": seccomp,
+        "NoNewPrivileges": process.no_new_privileges,
+        "ShmSize": config.shm_size,
+        "Memory": resources.memory.unwrap_or(0),
+        "MemorySwap": resources.memory_swap.unwrap_or(0),
+        "NanoCpus": resources.nano_cpus.unwrap_or(0),
+        "CpuShares": resources.cpu_shares.unwrap_or(0),
+        "CpusetCpus": resources.cpuset_cpus.clone().unwrap_or_default(),
+        "PidsLimit": resources.pids_limit.unwrap_or(0),
+        "Ulimits": ulimits,
+        "LogConfig": { "Type": config.log.driver, "Size": config.log.max_size, "Files": config.log.max_files },
+        "Runtime": seen.runtime,
+    })
+}
+
+/// An image.
+pub(crate) fn image(record: &ImageRecord, config: &ImageConfig) -> Value {
+    json!({
+        "Id": record.id.hex(),
+        "Digest": record.manifest,
+        "RepoTags": record.names,
+        "Created": time(record.created),
+        "Imported": record.imported,
+        "Architecture": record.architecture,
+        "Os": record.os,
+        "Size": record.size,
+        "Labels": record.labels,
+        "Config": config.config,
+        "RootFS": { "Type": "layers", "Layers": record.layers },
+        "History": config.history,
+    })
+}

@@ -15,7 +15,7 @@ use crate::commands::{
     name = "ctrs",
     version,
     disable_help_subcommand = true,
-    infer_long_args = false
+    args_override_self = true
 )]
 pub(crate) struct Cli {
     #[command(flatten)]

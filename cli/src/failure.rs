@@ -13,11 +13,26 @@ pub(crate) const ENGINE: u8 = 125;
 
 /// Tells of a command line that cannot be parsed, or shows the help that was asked for.
 pub(crate) fn usage(error: &clap::Error) -> ExitCode {
-    let shown = error.print();
-    if error.use_stderr() || shown.is_err() {
-        return ExitCode::from(ENGINE);
+    if !error.use_stderr() {
+        // Help and version; nobody to show them to is no failure.
+        let _gone = error.print();
+        return ExitCode::SUCCESS;
     }
-    ExitCode::SUCCESS
+    let text = error.render().to_string();
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let first = lines.next().unwrap_or_default();
+    let first = first.strip_prefix("error: ").unwrap_or(first);
+    // What is missing, or meant, stands in the next lines; then comes the usage, which `--help` shows.
+    let more: Vec<&str> = lines
+        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"))
+        .collect();
+    let more = if more.is_empty() {
+        String::new()
+    } else {
+        format!(" {}", more.join(" "))
+    };
+    output::note(&format!("Error: {first}{more} (see --help)"));
+    ExitCode::from(ENGINE)
 }
 
 /// What kind of failure it is, when it is the engine's.

@@ -5,7 +5,7 @@ use std::os::fd::AsFd as _;
 
 use anyhow::Context as _;
 use ctr_core::{AttachEnd, AttachOptions, DetachKeys, NixSignal, SfdFlags, SigSet, SignalFd};
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 
 use crate::output;
 
@@ -75,6 +75,14 @@ impl Foreground {
         drop(raw);
         Ok(end?)
     }
+}
+
+/// Rows and columns of the terminal on this side, if there is one.
+pub(crate) fn terminal_size() -> Option<(u16, u16)> {
+    let size = tcgetwinsize(stdin())
+        .or_else(|_no_terminal| tcgetwinsize(stdout()))
+        .ok()?;
+    Some((size.ws_row, size.ws_col))
 }
 
 /// Says so when a terminal was asked for and there is none on this side.

@@ -9,7 +9,7 @@ use ctr_core::{AttachEnd, DetachKeys, ExecRequest};
 use super::run::exit_code;
 use crate::args::Globals;
 use crate::options::environment;
-use crate::streams::{Foreground, warn_without_terminal};
+use crate::streams::{Foreground, terminal_size, warn_without_terminal};
 use crate::{context, output};
 
 /// `exec`'s arguments.
@@ -57,6 +57,7 @@ pub(crate) fn run(globals: &Globals, args: ExecArgs) -> anyhow::Result<ExitCode>
         workdir: args.workdir,
         user: args.user,
         terminal: args.tty,
+        console_size: terminal_size(),
         stdin: args.interactive,
         privileged: args.privileged,
         detach: args.detach,

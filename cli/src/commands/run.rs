@@ -1,5 +1,6 @@
 //! `run`.
 
+use std::os::fd::AsFd as _;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -74,6 +75,8 @@ pub(crate) fn stay(
     started.stay()?;
     // Before it starts, so that nothing it writes is lost.
     let attachment = container.connect(true)?;
+    let (input, out) = (std::io::stdin(), std::io::stdout());
+    let _no_terminal = attachment.copy_size(input.as_fd()) || attachment.copy_size(out.as_fd());
     locked.start_prepared(&mut started)?;
     drop(locked);
     match foreground.pump(&signals, |options| attachment.pump(options))? {

@@ -72,7 +72,7 @@ impl Engine {
     /// # Errors
     /// When there is none, or more than one.
     pub fn container(&self, text: &str) -> Result<Container<'_>, EngineError> {
-        let id = self.store().resolve_container(text)?;
+        let id = self.look(|store| store.resolve_container(text))?;
         Ok(Container { engine: self, id })
     }
 
@@ -150,7 +150,7 @@ impl<'e> Container<'e> {
     }
 
     fn record(&self) -> Result<ContainerRecord, EngineError> {
-        let found = self.engine.store().container(&self.id)?;
+        let found = self.engine.look(|store| store.container(&self.id))?;
         found.ok_or_else(|| StoreError::Removed(self.id.clone()).into())
     }
 
@@ -171,7 +171,7 @@ impl<'e> Container<'e> {
     /// When it has been removed meanwhile, or its lock is not to be had.
     pub fn lock(&self) -> Result<LockedContainer<'e>, EngineError> {
         let lock = self.engine.locks.container(&self.id, LOCK_PATIENCE)?;
-        let Some(record) = self.engine.store().container(&self.id)? else {
+        let Some(record) = self.engine.look(|store| store.container(&self.id))? else {
             lock.remove()?;
             return Err(StoreError::Removed(self.id.clone()).into());
         };
@@ -232,7 +232,7 @@ impl<'e> LockedContainer<'e> {
     /// Looks at what is true now.
     pub(crate) fn look_again(&mut self) -> Result<(), EngineError> {
         let id = self.record.config.id.clone();
-        let Some(record) = self.engine.store().container(&id)? else {
+        let Some(record) = self.engine.look(|store| store.container(&id))? else {
             return Err(StoreError::Removed(id).into());
         };
         self.phase = self.engine.derive(&id, &record.phase)?.0;

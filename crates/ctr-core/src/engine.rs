@@ -108,8 +108,13 @@ impl Engine {
         })
     }
 
+    /// Looks into the store, for no longer than `look` takes.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&Store) -> T) -> T {
+        look(&self.lock_store())
+    }
+
     /// The store. A panic elsewhere does not make it unusable: every change of it is a transaction.
-    pub(crate) fn store(&self) -> MutexGuard<'_, Store> {
+    fn lock_store(&self) -> MutexGuard<'_, Store> {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -119,7 +124,7 @@ impl Engine {
         grade: Grade,
         work: impl FnOnce(&Txn<'_>) -> Result<T, StoreError>,
     ) -> Result<T, EngineError> {
-        Ok(self.store().transact(grade, work)?)
+        Ok(self.lock_store().transact(grade, work)?)
     }
 
     /// Facts of the host, looked up once.

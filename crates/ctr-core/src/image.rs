@@ -161,16 +161,15 @@ impl Engine {
     /// The image that `text` means, and the kept name it was found by, if it was by name.
     pub(crate) fn find_image(&self, text: &str) -> Result<(Digest, Option<String>), EngineError> {
         let reference: Result<ImageReference, _> = text.parse();
-        let store = self.store();
         if let Ok(reference) = &reference {
             for name in reference.candidates() {
-                if let Some(id) = store.image_named(&name)? {
+                if let Some(id) = self.look(|store| store.image_named(&name))? {
                     return Ok((id, Some(name)));
                 }
             }
             if let Some(digest) = &reference.digest {
-                let of_manifest = store
-                    .images()?
+                let of_manifest = self
+                    .look(ctr_state::Store::images)?
                     .into_iter()
                     .find(|image| image.manifest == *digest);
                 if let Some(image) = of_manifest {
@@ -178,7 +177,7 @@ impl Engine {
                 }
             }
         }
-        match (store.image_by_id(text), reference) {
+        match (self.look(|store| store.image_by_id(text)), reference) {
             (Ok(id), _) => Ok((id, None)),
             // What is no name at all is told so, not that there is no such image.
             (Err(StoreError::NotFound { .. }), Err(error)) => Err(error.into()),

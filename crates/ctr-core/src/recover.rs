@@ -20,7 +20,7 @@ const MONITOR_PATIENCE: Duration = Duration::from_secs(2);
 impl Engine {
     /// Recovers every dead operation that nobody else is recovering.
     pub(crate) fn recover(&self) -> Result<(), EngineError> {
-        let ops = self.store().ops()?;
+        let ops = self.look(ctr_state::Store::ops)?;
         for op in ops {
             // An operation that cannot be recovered now (a hanging process, a full disk) must not keep the others, nor the
             // command itself, from their work: it stays in the journal and `system check` shows it.
@@ -43,7 +43,7 @@ impl Engine {
                 return Ok(false);
             };
             self.recover_container_op(op, &lock)?;
-            if self.store().container(id)?.is_none() {
+            if self.look(|store| store.container(id))?.is_none() {
                 lock.remove()?;
             }
         } else {
@@ -65,7 +65,7 @@ impl Engine {
 
     fn recover_container_op(&self, op: &OpRecord, lock: &ContainerLock) -> Result<(), EngineError> {
         let id = lock.id();
-        let record = self.store().container(id)?;
+        let record = self.look(|store| store.container(id))?;
         match op.kind {
             // Half-made: the user was never told that it exists.
             OpKind::Create => self.remove_now(lock, &op.id),
@@ -134,7 +134,11 @@ impl Engine {
         if earlier.is_empty() && refreshed.exists() {
             return Ok(());
         }
-        for row in self.store().container_rows()?.into_iter().flatten() {
+        for row in self
+            .look(ctr_state::Store::container_rows)?
+            .into_iter()
+            .flatten()
+        {
             let ran_before =
                 matches!(&row.phase, DurablePhase::Up { boot, .. } if boot != self.roots.boot_id());
             let to_go = row.phase == DurablePhase::Removing || (ran_before && row.auto_remove);

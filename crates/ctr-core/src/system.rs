@@ -86,7 +86,7 @@ impl Engine {
             paused,
             stopped: containers.len() - running - paused,
             damaged: damaged.len(),
-            images: self.store().images()?.len(),
+            images: self.look(ctr_state::Store::images)?.len(),
             cpus: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             memory: u64::from(memory.mem_unit).saturating_mul(memory.totalram),
             seccomp: true,

@@ -45,8 +45,7 @@ impl Engine {
         }
         // The runtime that made it, or one that reads the same state; without any, the directory alone is removed below.
         let asked = self
-            .store()
-            .container(id)
+            .look(|store| store.container(id))
             .ok()
             .flatten()
             .and_then(|record| record.config.runtime);

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::SigSet;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
@@ -333,7 +334,7 @@ impl Detached {
 }
 
 /// Starts a command so that it inherits no descriptor but 0, 1 and 2, whatever this process inherited or opened
-/// without close-on-exec.
+/// without close-on-exec, and no blocked signals.
 pub fn spawn_clean(command: &mut Command, program: &Path) -> Result<Child, ChildError> {
     spawn(command, program, false)
 }
@@ -345,12 +346,15 @@ pub fn spawn_bound(command: &mut Command, program: &Path) -> Result<Child, Child
 
 fn spawn(command: &mut Command, program: &Path, is_bound: bool) -> Result<Child, ChildError> {
     let parent = rustix::process::getpid();
-    // SAFETY: the closure runs between fork and exec. It makes at most a prctl, a getppid and one close_range system
-    // call, the last through close_on_exec_from, which allocates only on failure, when the child reports the error and
+    // SAFETY: the closure runs between fork and exec. It makes at most a sigprocmask, a prctl, a getppid and one
+    // close_range system call, the last through close_on_exec_from, which allocates only on failure, when the child reports the error and
     // ends.
     // std's own error pipe is close-on-exec already, so it stays open until exec as std needs it.
     unsafe {
         command.pre_exec(move || {
+            // Blocked signals are inherited, and std leaves them as they are: what we wait for with a signalfd would
+            // never reach the program.
+            SigSet::empty().thread_set_mask().map_err(io::Error::from)?;
             if is_bound {
                 let signal = Some(rustix::process::Signal::KILL);
                 rustix::process::set_parent_process_death_signal(signal)?;
@@ -379,6 +383,13 @@ mod tests {
 
     fn shell(script: &str) -> Runner {
         Runner::new(Path::new("/bin/sh")).arg("-c").arg(script)
+    }
+
+    #[test]
+    fn blocked_signals_are_not_inherited() {
+        SigSet::all().thread_block().unwrap();
+        let finished = shell("grep SigBlk /proc/self/status").run().unwrap();
+        assert_eq!(finished.stdout, b"SigBlk:\t0000000000000000\n");
     }
 
     #[test]

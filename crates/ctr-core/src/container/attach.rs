@@ -158,20 +158,27 @@ impl Container<'_> {
 }
 
 impl Attachment {
-    /// Sets the terminal's size to that of `fd`, if it is a terminal.
+    /// Sets the size of the container's terminal to that of `fd`, if both are terminals. Done before the program starts, it
+    /// never sees another size.
+    pub fn copy_size(&self, fd: BorrowedFd<'_>) -> bool {
+        let Some(size) = rustix::termios::tcgetwinsize(fd)
+            .ok()
+            .filter(|_| self.terminal)
+        else {
+            return false;
+        };
+        let request = Request::Resize {
+            rows: size.ws_row,
+            columns: size.ws_col,
+        };
+        // When the monitor's queue is full, the next change of size tries again.
+        let _full = self.client.send(&request, &[]);
+        true
+    }
+
     fn send_size(&self, options: &AttachOptions<'_>) {
         let fds = [options.stdin, options.stdout];
-        for fd in fds.into_iter().flatten() {
-            if let Ok(size) = rustix::termios::tcgetwinsize(fd) {
-                let request = Request::Resize {
-                    rows: size.ws_row,
-                    columns: size.ws_col,
-                };
-                // The next change of size tries again.
-                let _full = self.client.send(&request, &[]);
-                return;
-            }
-        }
+        let _found = fds.into_iter().flatten().any(|fd| self.copy_size(fd));
     }
 
     /// Passes everything on, both ways, until the container ends or the detach keys are pressed.

@@ -114,7 +114,7 @@ impl Engine {
     /// Recovery of a clean-up or stop whose command has died: goes on if the container has ended.
     pub(crate) fn clean_up_if_ended(&self, lock: &ContainerLock) -> Result<(), EngineError> {
         let id = lock.id();
-        let Some(record) = self.store().container(id)? else {
+        let Some(record) = self.look(|store| store.container(id))? else {
             return Ok(());
         };
         let (phase, _) = self.derive(id, &record.phase)?;

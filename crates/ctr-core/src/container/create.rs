@@ -6,7 +6,8 @@ use ctr_state::record::{ContainerRecord, OpKind};
 use ctr_state::{DurablePhase, Grade, StoreError};
 use ctr_sys::fs::Durability;
 use ctr_types::config::{
-    LogConfig, Mount, Namespaces, ProcessConfig, Resources, Rootfs, Seccomp, Ulimit,
+    LogConfig, Mount, MountKind, Namespaces, Network, ProcessConfig, Resources, Rootfs, Seccomp,
+    Ulimit,
 };
 use ctr_types::{ContainerConfig, ContainerId, ContainerName, Signal, Timestamp};
 
@@ -256,6 +257,16 @@ fn merge(
             "working directory {workdir:?} must be an absolute path"
         )));
     }
+    for mount in &request.mounts {
+        if let MountKind::Bind { source, .. } = &mount.kind
+            && !source.exists()
+        {
+            let source = source.display();
+            return Err(EngineError::Invalid(format!(
+                "the source {source} of a mount does not exist: make it first"
+            )));
+        }
+    }
     Ok(ContainerConfig {
         version: ContainerConfig::VERSION,
         id: id.clone(),
@@ -287,7 +298,7 @@ fn merge(
         shm_size: request
             .shm_size
             .unwrap_or(ContainerConfig::DEFAULT_SHM_SIZE),
-        hostname: request.hostname.clone(),
+        hostname: request.hostname.clone().or_else(|| host_name(request)),
         namespaces: request.namespaces.clone(),
         resources,
         labels,
@@ -303,6 +314,16 @@ fn merge(
         runtime: request.runtime.clone(),
         auto_remove: request.auto_remove,
         strict: request.strict,
+    })
+}
+
+/// With the host's network a container has the host's name too, as docker and podman do it.
+fn host_name(request: &CreateRequest) -> Option<String> {
+    (request.namespaces.network == Network::Host).then(|| {
+        rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned()
     })
 }
 

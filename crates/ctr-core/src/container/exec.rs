@@ -38,6 +38,8 @@ pub struct ExecRequest {
     pub user: Option<String>,
     /// It has a terminal.
     pub terminal: bool,
+    /// Rows and columns of its terminal, if they are known.
+    pub console_size: Option<(u16, u16)>,
     /// Its standard input stays open.
     pub stdin: bool,
     /// It has all capabilities.
@@ -140,6 +142,7 @@ impl Container<'_> {
             workdir: request.workdir.clone(),
             user,
             terminal: request.terminal,
+            console_size: request.console_size,
             privileged: request.privileged,
         };
         Ok(exec_process(config, self.engine.host()?, &exec)?)

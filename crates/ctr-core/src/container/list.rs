@@ -87,7 +87,7 @@ pub fn human_duration(seconds: i64) -> String {
 impl Engine {
     /// Every container, oldest first, and the damaged records by name. Takes no lock.
     pub fn containers(&self) -> Result<(Vec<ContainerSummary>, Vec<EngineError>), EngineError> {
-        let rows = self.store().container_rows()?;
+        let rows = self.look(ctr_state::Store::container_rows)?;
         let live = self.live_containers()?;
         let (mut containers, mut damaged) = (Vec::with_capacity(rows.len()), Vec::new());
         for row in rows {

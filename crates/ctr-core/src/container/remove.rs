@@ -33,7 +33,7 @@ impl Engine {
 
     pub(crate) fn remove_container(&self, lock: &ContainerLock) -> Result<(), EngineError> {
         let id = lock.id();
-        let Some(record) = self.store().container(id)? else {
+        let Some(record) = self.look(|store| store.container(id))? else {
             return Ok(());
         };
         let operation = self.begin(OpKind::Remove, Some(id))?;

@@ -191,7 +191,7 @@ impl Engine {
     ) -> Result<Ready, EngineError> {
         let mut descriptors = Vec::new();
         for diff_id in &image.config.rootfs.diff_ids {
-            let stored = self.store().layer(diff_id)?;
+            let stored = self.look(|store| store.layer(diff_id))?;
             let here = || {
                 staged
                     .iter()
@@ -236,7 +236,10 @@ impl Engine {
         let (layer_store, blobs) = (self.layers()?, self.blobs()?);
         for layer in layers {
             layer_store.publish(&layer.directory, &layer.record.diff_id)?;
-            if self.store().layer(&layer.record.diff_id)?.is_none() {
+            if self
+                .look(|store| store.layer(&layer.record.diff_id))?
+                .is_none()
+            {
                 blobs.publish(&layer.blob)?;
             }
         }
@@ -271,7 +274,7 @@ impl Engine {
 
     /// Writes the OCI layout's index from what the database says.
     pub(super) fn write_index(&self) -> Result<(), EngineError> {
-        let images = self.store().images()?;
+        let images = self.look(ctr_state::Store::images)?;
         let mut entries = Vec::new();
         for image in images {
             if image.names.is_empty() {

@@ -20,8 +20,8 @@ pub struct ImageSummary {
 impl Engine {
     /// Every image, newest in the store first.
     pub fn images(&self) -> Result<Vec<ImageSummary>, EngineError> {
-        let images = self.store().images()?;
-        let rows = self.store().container_rows()?;
+        let images = self.look(ctr_state::Store::images)?;
+        let rows = self.look(ctr_state::Store::container_rows)?;
         let summary = |record: ImageRecord| ImageSummary {
             containers: rows
                 .iter()
@@ -40,13 +40,12 @@ impl Engine {
     /// When there is no such image, or its configuration is damaged.
     pub fn image(&self, text: &str) -> Result<(ImageRecord, ImageConfig), EngineError> {
         let (id, _) = self.find_image(text)?;
-        let record = self
-            .store()
-            .image(&id)?
-            .ok_or_else(|| ctr_state::StoreError::NotFound {
+        let record = self.look(|store| store.image(&id))?.ok_or_else(|| {
+            ctr_state::StoreError::NotFound {
                 kind: "image",
                 text: text.to_owned(),
-            })?;
+            }
+        })?;
         let config = ImageConfig::parse(&self.blobs()?.read_small(&id)?)?;
         Ok((record, config))
     }

@@ -92,7 +92,7 @@ impl Engine {
                 names,
             } = image;
             for layer in &layers {
-                let is_here = self.store().layer(&layer.diff_id)?.is_some()
+                let is_here = self.look(|store| store.layer(&layer.diff_id))?.is_some()
                     || staged
                         .layers
                         .iter()

@@ -30,7 +30,7 @@ impl Engine {
             kind: "image",
             text: text.to_owned(),
         };
-        let record = self.store().image(&id)?.ok_or_else(not_found)?;
+        let record = self.look(|store| store.image(&id))?.ok_or_else(not_found)?;
         let untagged = match name {
             // One of several names: the image stays.
             Some(name) if record.names.len() > 1 => return self.untag(&record, name),
@@ -45,7 +45,7 @@ impl Engine {
             Some(_) | None => record.names.clone(),
         };
         if force {
-            let containers = self.store().containers_of_image(&id)?;
+            let containers = self.look(|store| store.containers_of_image(&id))?;
             for container in containers {
                 match self
                     .container(container.as_str())

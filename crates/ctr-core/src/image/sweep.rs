@@ -19,7 +19,8 @@ pub(crate) struct Unreferenced {
 impl Engine {
     /// Finds what nothing refers to. True only while the images' lock is held.
     pub(crate) fn unreferenced(&self) -> Result<Unreferenced, EngineError> {
-        let (images, layers) = (self.store().images()?, self.store().layers()?);
+        let images = self.look(ctr_state::Store::images)?;
+        let layers = self.look(ctr_state::Store::layers)?;
         let known: HashSet<Digest> = layers.iter().map(|layer| layer.diff_id.clone()).collect();
         let blobs: HashSet<Digest> = layers
             .into_iter()
@@ -60,7 +61,7 @@ impl Engine {
     /// Forgets layers that no image has, and moves everything unreferenced to the trash of operation `op`. The caller holds
     /// the images' lock.
     pub(super) fn sweep(&self, op: &OpId) -> Result<(), EngineError> {
-        let layers = self.store().unreferenced_layers()?;
+        let layers = self.look(ctr_state::Store::unreferenced_layers)?;
         if !layers.is_empty() {
             // Durable before the files go, as for images.
             self.transact(Grade::Durable, |txn| {

@@ -110,12 +110,12 @@ impl Check<'_> {
         if self.options.quick {
             return Ok(());
         }
-        let verified = self.engine.store().verify();
+        let verified = self.engine.look(ctr_state::Store::verify);
         match verified {
             Err(error) if error.is_damage() => self.told("database", chain(&error)),
             other => other?,
         }
-        if self.engine.store().log_was_missing() {
+        if self.engine.look(ctr_state::Store::log_was_missing) {
             let problem =
                 "its write-ahead log was missing: changes of the last seconds may be lost";
             self.told("database", problem);
@@ -124,7 +124,7 @@ impl Check<'_> {
     }
 
     fn journal(&mut self) -> Result<(), EngineError> {
-        let ops = self.engine.store().ops()?;
+        let ops = self.engine.look(ctr_state::Store::ops)?;
         for op in ops {
             let is_alive =
                 op.boot == *self.engine.roots.boot_id() && self.engine.locks.op_is_owned(&op.id)?;
@@ -141,7 +141,7 @@ impl Check<'_> {
     }
 
     fn containers(&mut self) -> Result<(), EngineError> {
-        let rows = self.engine.store().container_rows()?;
+        let rows = self.engine.look(ctr_state::Store::container_rows)?;
         for row in rows {
             let id = match row {
                 Ok(row) => row.id,
@@ -154,7 +154,7 @@ impl Check<'_> {
             let Some(lock) = self.engine.locks.try_container(&id)? else {
                 continue;
             };
-            let record = self.engine.store().container(&id);
+            let record = self.engine.look(|store| store.container(&id));
             match record {
                 Ok(Some(record)) => self.container(&record, &lock)?,
                 // Removed meanwhile.
@@ -303,7 +303,7 @@ impl Check<'_> {
                 let Some(lock) = self.engine.locks.try_container(&id)? else {
                     continue;
                 };
-                let is_known = !matches!(self.engine.store().container(&id), Ok(None));
+                let is_known = !matches!(self.engine.look(|store| store.container(&id)), Ok(None));
                 let is_there = place.join(&name).exists();
                 if is_known {
                     continue;
@@ -327,7 +327,7 @@ impl Check<'_> {
         };
         let (layer_store, blobs) = (engine.layers()?, engine.blobs()?);
         let mut expected: Vec<(Digest, Option<u64>, String)> = Vec::new();
-        for layer in engine.store().layers()? {
+        for layer in engine.look(ctr_state::Store::layers)? {
             let object = format!("layer {}", layer.diff_id);
             if !layer_store.exists(&layer.diff_id)? {
                 self.told(
@@ -337,7 +337,7 @@ impl Check<'_> {
             }
             expected.push((layer.blob, Some(layer.blob_size), object));
         }
-        for image in engine.store().images()? {
+        for image in engine.look(ctr_state::Store::images)? {
             let object = format!("image {}", image.id);
             expected.push((image.manifest, Some(image.manifest_size), object.clone()));
             expected.push((image.id, None, object));
@@ -394,8 +394,7 @@ impl Check<'_> {
             // Listed first, asked for afterwards: an operation is in the journal before it makes its directory.
             let is_known = self
                 .engine
-                .store()
-                .ops()?
+                .look(ctr_state::Store::ops)?
                 .iter()
                 .any(|op| name.ends_with(op.id.as_str()));
             let path = directory.join(&name);
@@ -430,7 +429,7 @@ impl Check<'_> {
             let Some(lock) = self.engine.locks.try_container(&id)? else {
                 continue;
             };
-            let record = self.engine.store().container(&id)?;
+            let record = self.engine.look(|store| store.container(&id))?;
             let is_up = if let Some(record) = &record {
                 let phase = self.engine.derive(&id, &record.phase)?.0;
                 phase.live().is_some() || phase.name() == PhaseName::Stopped

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use ctr_types::ContainerConfig;
 use ctr_types::config::{Namespace, Network, RlimitKind, Ulimit};
 use oci_spec::runtime::{
-    Capabilities, LinuxCapabilities, PosixRlimit, PosixRlimitBuilder, PosixRlimitType, Process,
-    User,
+    BoxBuilder, Capabilities, LinuxCapabilities, PosixRlimit, PosixRlimitBuilder, PosixRlimitType,
+    Process, User,
 };
 
 use super::{Degraded, SpecError, SpecFacts, capabilities, empty_process};
@@ -250,6 +250,8 @@ pub struct Exec {
     pub user: ResolvedUser,
     /// It has a terminal.
     pub terminal: bool,
+    /// Rows and columns of its terminal, if they are known.
+    pub console_size: Option<(u16, u16)>,
     /// It has all capabilities the engine may grant.
     pub privileged: bool,
 }
@@ -292,5 +294,10 @@ pub fn exec_process(
             &mut Vec::new(),
         )))
         .set_no_new_privileges(Some(config.process.no_new_privileges));
+    if let Some((rows, columns)) = exec.console_size.filter(|_| exec.terminal) {
+        // `Box` is the spec's name for a size; with both fields set, building it cannot fail.
+        let size = BoxBuilder::default().height(rows).width(columns).build();
+        process.set_console_size(size.ok());
+    }
     Ok(process)
 }

@@ -149,6 +149,9 @@ impl Sandbox {
             .arg(self.path().join("root"))
             .arg("--runroot")
             .arg(self.path().join("run"));
+        if let Some(runtime) = wanted_runtime() {
+            command.args(["--runtime", &runtime]);
+        }
         command
             .args(arguments)
             .stdin(Stdio::null())
@@ -275,6 +278,15 @@ impl Drop for Sandbox {
             .stderr(Stdio::null())
             .status();
     }
+}
+
+/// The runtime to test with; none means what the engine chooses.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests are told by those who run them"
+)]
+fn wanted_runtime() -> Option<String> {
+    std::env::var("CTRS_TEST_RUNTIME").ok()
 }
 
 /// Gives the calling thread, and what it starts, namespaces of its own.

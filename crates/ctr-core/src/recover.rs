@@ -75,7 +75,7 @@ impl Engine {
                 if self.is_started(id)? {
                     return Ok(());
                 }
-                self.await_monitor(id)?;
+                self.await_uncommitted_monitor(id)?;
                 self.ensure_down(lock)?;
                 match record {
                     Some(record) if record.config.auto_remove => self.remove_now(lock, &op.id),
@@ -95,13 +95,16 @@ impl Engine {
         }
     }
 
-    /// Gives a monitor without an engine the time to undo what it has done: killed in the middle it could leave a runtime
-    /// behind that goes on making the container.
-    fn await_monitor(&self, id: &ContainerId) -> Result<(), EngineError> {
-        let lock = self.roots.container_run(id).join("monitor.lock");
-        if FileLock::is_held(&lock)? {
-            // One that does not go in time is killed.
-            let _killed_below = FileLock::acquire(&lock, MONITOR_PATIENCE);
+    /// Gives a monitor whose engine has gone before the commit the time to undo what it has done: killed in the middle it
+    /// could leave a runtime behind that goes on making the container.
+    pub(crate) fn await_uncommitted_monitor(&self, id: &ContainerId) -> Result<(), EngineError> {
+        let run = self.roots.container_run(id);
+        let lock = run.join("monitor.lock");
+        let is_making =
+            Live::read(&run.join("live"))?.is_none_or(|live| live.stage == Stage::Creating);
+        if is_making && FileLock::is_held(&lock)? {
+            // One that does not go in time is killed by the caller.
+            let _in_time = FileLock::acquire(&lock, MONITOR_PATIENCE);
         }
         Ok(())
     }

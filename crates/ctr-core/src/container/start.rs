@@ -121,17 +121,21 @@ impl LockedContainer<'_> {
                 })
             }
             (outcome, monitor) => {
-                // Its end of the socket tells the monitor to undo what it has done.
+                // Its end of the socket tells a monitor that has not been committed to undo what it has done.
                 drop(monitor);
-                if let Some(mut child) = child {
+                let undone = engine
+                    .await_uncommitted_monitor(&id)
+                    .and_then(|()| engine.ensure_down(&self.lock))
+                    .and_then(|()| {
+                        engine.transact(Grade::Volatile, |txn| {
+                            txn.set_phase(&id, &DurablePhase::Configured)?;
+                            txn.finish_op(&operation.record.id)
+                        })
+                    });
+                // It has gone by now, or been killed.
+                if let Some(mut child) = child.filter(|_| undone.is_ok()) {
                     let _status = child.wait();
                 }
-                let undone = engine.ensure_down(&self.lock).and_then(|()| {
-                    engine.transact(Grade::Volatile, |txn| {
-                        txn.set_phase(&id, &DurablePhase::Configured)?;
-                        txn.finish_op(&operation.record.id)
-                    })
-                });
                 // What could not be undone stays in the journal for the next command.
                 if undone.is_ok() {
                     operation.lock.remove()?;

@@ -1,0 +1,40 @@
+# Recipes for those who work on ctrs. `./quickstart` and `./test` are all a user needs.
+
+default:
+    @just --list
+
+build:
+    cargo build --release --workspace
+
+fmt:
+    cargo fmt --all
+
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets --features ctrs/failpoints -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+
+# What needs no root.
+test:
+    cargo test --workspace -- --skip root_
+
+# Everything.
+test-root:
+    ./test
+
+# The privileged tests in the VM: cgroup v2, with crun and with runc.
+test-vm:
+    ./scripts/test-vm
+
+# ctrs, runc and podman side by side.
+bench runs="30":
+    ./scripts/bench {{runs}}
+
+# Sizes of the programs.
+sizes:
+    cargo build --release --workspace
+    cargo rustc -p ctr-monitor --bin ctrs-monitor --profile monitor -- -C target-feature=+crt-static
+    ls -l target/release/ctrs target/release/ctrs-monitor target/*/ctrs-monitor
+
+ci:
+    ./.ci/run

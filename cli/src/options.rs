@@ -54,7 +54,7 @@ pub(crate) struct ContainerOptions {
     /// Bind a file or directory of the host
     #[arg(short, long, value_name = "SOURCE:TARGET[:OPTIONS]", value_parser = mount::volume)]
     volume: Vec<Mount>,
-    /// Mount something: type=bind|tmpfs,source=...,target=...[,ro]
+    /// Mount something, such as type=bind,source=/a,target=/b,ro
     #[arg(long, value_name = "KEY=VALUE,...", value_parser = mount::mount)]
     mount: Vec<Mount>,
     /// Mount a tmpfs

@@ -2,7 +2,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`reference`] | names of images, as people write and the store keeps them |
+//! | [`mod@reference`] | names of images, as people write and the store keeps them |
 //! | [`blobs`] | content-addressed blobs in an OCI image layout |
 //! | [`compression`] | layers: one pass gives the blob, both digests and the tar |
 //! | [`config`] | an image's configuration: read with limits, made for an import |

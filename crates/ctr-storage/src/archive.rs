@@ -1,4 +1,4 @@
-//! Unpacking: a strict streaming tar reader ([`reader`]) and an unpacker ([`apply`]) that never leaves its root.
+//! Unpacking: a strict streaming tar reader ([`reader`]) and an unpacker ([`mod@apply`]) that never leaves its root.
 //!
 //! The author of a layer is not trusted (reliability.md, section 1): every path is resolved inside the root by
 //! descriptor (openat2(2), `RESOLVE_IN_ROOT`), inodes are replaced and never modified, attributes are set through the

@@ -157,66 +157,77 @@ fn command(sandbox: &Sandbox, words: &[&str]) -> Vec<String> {
     words.iter().map(word).collect()
 }
 
+/// Every how many-th combination is tried: all of them, unless a slow machine is told to take a sample.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests are told by those who run them"
+)]
+fn stride() -> usize {
+    let told = std::env::var("CTRS_SWEEP_STRIDE").ok();
+    told.and_then(|text| text.parse().ok()).unwrap_or(1)
+}
+
 fn sweep(scenario: &Scenario) {
     let sandbox = Sandbox::new(PROGRAM);
     let other = sandbox.path().join("other");
     assert!(std::fs::create_dir(&other).is_ok(), "make a directory");
     // Another tar, so that its layer is another one.
     busybox_tar(&other);
-    for point in points(scenario) {
-        for fault in FAULTS {
-            let what = format!("{point}={fault} of {:?}", scenario.command);
-            for step in scenario.setup {
-                sandbox.ctrs(&command(&sandbox, step)).ok();
-            }
-            let broken = sandbox.failing(
-                &format!("{point}={fault}"),
-                &command(&sandbox, scenario.command),
-            );
-            if fault == "error" {
-                // `stop` and `run` may have the injected step done for them by a clean-up that goes well.
-                assert!(
-                    broken.stderr.contains("injected failure"),
-                    "{what}: not reached: {broken:?}"
-                );
-            } else {
-                assert_eq!(broken.code, 137, "{what}: not reached: {broken:?}");
-            }
-            // Any ordinary command converges; whatever there is afterwards is as it says.
-            // (A monitor whose command was killed cleans up by itself, so somebody may still be at it.)
-            let states = eventually(|| {
-                let states = sandbox
-                    .ctrs(&["ps", "-a", "--format", "{{.Names}} {{.State}}"])
-                    .ok();
-                if states.contains(" removing") || states.contains(" stopping") {
-                    return Err(format!("{what}: {states}"));
-                }
-                Ok(states)
-            });
-            let is_there = states.contains("c ");
-            if !scenario.setup.is_empty() && scenario.operations == ["init", "start"] {
-                assert!(is_there, "{what}: a container was lost");
-            }
-            // The same command works.
-            if scenario.setup.is_empty() && is_there {
-                sandbox.ctrs(&["rm", "-f", "c"]).ok();
-            }
-            let again = sandbox.ctrs(&command(&sandbox, scenario.command));
-            let expected: &[i32] = match scenario.command.first() {
-                _ if scenario.command == RUN => &[3],
-                // Removed before or now: both are what was wanted.
-                Some(&("rm" | "rmi" | "stop")) => &[0, 1, 125],
-                _ => &[0],
-            };
-            assert!(expected.contains(&again.code), "{what}: again: {again:?}");
-            if again.code != 0 && scenario.command != RUN {
-                assert!(again.stderr.contains("no such"), "{what}: again: {again:?}");
-            }
-            for step in scenario.reset {
-                sandbox.ctrs(&command(&sandbox, step)).ok();
-            }
-            sandbox.assert_nothing_left();
+    let combinations = points(scenario)
+        .into_iter()
+        .flat_map(|point| FAULTS.map(|fault| (point, fault)));
+    for (point, fault) in combinations.step_by(stride()) {
+        let what = format!("{point}={fault} of {:?}", scenario.command);
+        for step in scenario.setup {
+            sandbox.ctrs(&command(&sandbox, step)).ok();
         }
+        let broken = sandbox.failing(
+            &format!("{point}={fault}"),
+            &command(&sandbox, scenario.command),
+        );
+        if fault == "error" {
+            // `stop` and `run` may have the injected step done for them by a clean-up that goes well.
+            assert!(
+                broken.stderr.contains("injected failure"),
+                "{what}: not reached: {broken:?}"
+            );
+        } else {
+            assert_eq!(broken.code, 137, "{what}: not reached: {broken:?}");
+        }
+        // Any ordinary command converges; whatever there is afterwards is as it says.
+        // (A monitor whose command was killed cleans up by itself, so somebody may still be at it.)
+        let states = eventually(|| {
+            let states = sandbox
+                .ctrs(&["ps", "-a", "--format", "{{.Names}} {{.State}}"])
+                .ok();
+            if states.contains(" removing") || states.contains(" stopping") {
+                return Err(format!("{what}: {states}"));
+            }
+            Ok(states)
+        });
+        let is_there = states.contains("c ");
+        if !scenario.setup.is_empty() && scenario.operations == ["init", "start"] {
+            assert!(is_there, "{what}: a container was lost");
+        }
+        // The same command works.
+        if scenario.setup.is_empty() && is_there {
+            sandbox.ctrs(&["rm", "-f", "c"]).ok();
+        }
+        let again = sandbox.ctrs(&command(&sandbox, scenario.command));
+        let expected: &[i32] = match scenario.command.first() {
+            _ if scenario.command == RUN => &[3],
+            // Removed before or now: both are what was wanted.
+            Some(&("rm" | "rmi" | "stop")) => &[0, 1, 125],
+            _ => &[0],
+        };
+        assert!(expected.contains(&again.code), "{what}: again: {again:?}");
+        if again.code != 0 && scenario.command != RUN {
+            assert!(again.stderr.contains("no such"), "{what}: again: {again:?}");
+        }
+        for step in scenario.reset {
+            sandbox.ctrs(&command(&sandbox, step)).ok();
+        }
+        sandbox.assert_nothing_left();
     }
 }
 

@@ -60,7 +60,7 @@ pub(crate) fn leaks(base: &Path, ids: &BTreeSet<String>, layers: usize) -> Vec<S
         ("root/layers".to_owned(), layers),
     ];
     for boot in names(&base.join("run")) {
-        for part in ["containers", "locks", "ops"] {
+        for part in ["containers", "locks", "op"] {
             places.push((format!("run/{boot}/{part}"), 0));
         }
     }

@@ -32,6 +32,9 @@ const CREATE_PATIENCE: Duration = Duration::from_secs(70);
 /// How long it has for anything else.
 const PATIENCE: Duration = Duration::from_secs(35);
 
+/// How long it has to leave after the clean-up.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(5);
+
 /// A container that has just been brought up, with the engine's connection to its monitor.
 #[derive(Debug)]
 pub struct Started {
@@ -59,7 +62,8 @@ impl Started {
     pub fn leave(mut self) {
         // A monitor that has gone already is what is wanted.
         let _gone = self.monitor.send(&Request::CleanedUp, &[]);
-        drop(self.monitor);
+        // Read to the end: a socket closed with something unread resets the connection, and the message is lost.
+        while self.monitor.receive(Some(LEAVE_PATIENCE)).is_ok() {}
         if let Some(child) = &mut self.child {
             let _status = child.wait();
         }

@@ -81,6 +81,8 @@ pub(crate) struct Session {
     cleaned_up: bool,
     failed: bool,
     buffer: Box<[u8]>,
+    /// One for all messages: of a new, large allocation only what is written to takes memory.
+    message: Box<[u8]>,
 }
 
 impl Session {
@@ -153,6 +155,7 @@ impl Session {
             cleaned_up: false,
             failed: false,
             buffer: vec![0; CHUNK].into(),
+            message: vec![0; MESSAGE].into(),
         })
     }
 
@@ -406,13 +409,12 @@ impl Session {
     }
 
     fn client(&mut self, id: ClientId) {
-        let mut buffer = vec![0; MESSAGE];
         let Some(client) = self.clients.get(id) else {
             return;
         };
-        let (message, fds) = match client.socket.receive(&mut buffer) {
+        let (message, fds) = match client.socket.receive(&mut self.message) {
             Ok(received) if received.length > 0 => (
-                Request::decode(buffer.get(..received.length).unwrap_or_default()),
+                Request::decode(self.message.get(..received.length).unwrap_or_default()),
                 received.fds,
             ),
             Err(rustix::io::Errno::AGAIN) => return,

@@ -165,6 +165,39 @@ fn root_a_terminal_has_the_size_asked_for() {
 }
 
 #[test]
+fn root_m17_an_exec_that_ends_before_its_runtime_is_not_lost() {
+    let bundle = Bundle::new("sleep 1000");
+    let (_monitor, _attached) = bundle.start();
+    // A runtime that starts a process, as crun does, and is still there when that has ended and been reaped.
+    let script = "(setsid sh -c 'echo $$ > $0; exit 33' \"$0\" &)
+        while [ ! -s \"$0\" ] || [ -e /proc/$(cat \"$0\") ]; do :; done";
+    let pid_file = bundle.path("exec-pid");
+    let mut client = bundle.connect();
+    let null = std::fs::File::open("/dev/null").unwrap();
+    let request = Request::Exec {
+        argv: vec![
+            "/bin/sh".into(),
+            "-c".into(),
+            script.into(),
+            pid_file.clone().into(),
+        ],
+        pid_file,
+        console_socket: None,
+    };
+    client
+        .send(&request, &[null.as_fd(), null.as_fd(), null.as_fd()])
+        .unwrap();
+    assert!(matches!(
+        client.receive(Some(PATIENCE)).unwrap().0,
+        Reply::ExecStarted { .. }
+    ));
+    assert_eq!(
+        client.receive(Some(PATIENCE)).unwrap().0,
+        Reply::ExecExited { code: 33 }
+    );
+}
+
+#[test]
 fn root_m17_exec_gives_output_and_exact_code_and_nothing_lingers() {
     let bundle = Bundle::new("sleep 1000");
     let (mut monitor, attached) = bundle.start();

@@ -115,6 +115,12 @@ impl Children {
             .any(|child| matches!(child.role, Role::Create | Role::Start(_)))
     }
 
+    /// Whether the runtime is starting a process whose pid is not known yet.
+    pub(crate) fn is_executing(&self) -> bool {
+        let is_exec = |child: &RuntimeChild| matches!(child.role, Role::Exec { .. });
+        self.0.iter().any(is_exec)
+    }
+
     /// The next deadline.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.0.iter().map(|child| child.deadline).min()

@@ -80,6 +80,8 @@ pub(crate) struct Session {
     told: bool,
     cleaned_up: bool,
     failed: bool,
+    /// Processes that ended while the runtime was starting some: whose they are is known when it has ended too.
+    unclaimed: Vec<(i32, i32)>,
     buffer: Box<[u8]>,
     /// One for all messages: of a new, large allocation only what is written to takes memory.
     message: Box<[u8]>,
@@ -154,6 +156,7 @@ impl Session {
             told: false,
             cleaned_up: false,
             failed: false,
+            unclaimed: Vec::new(),
             buffer: vec![0; CHUNK].into(),
             message: vec![0; MESSAGE].into(),
         })
@@ -321,7 +324,12 @@ impl Session {
                 let exec = self.execs.remove(at);
                 self.clients
                     .reply(exec.client, &Reply::ExecExited { code }, &[]);
+            } else {
+                self.unclaimed.push((pid, code));
             }
+        }
+        if !self.children.is_executing() {
+            self.unclaimed.clear();
         }
     }
 
@@ -405,7 +413,14 @@ impl Session {
         let fds: Vec<BorrowedFd<'_>> = master.iter().map(|fd| fd.as_fd()).collect();
         self.clients
             .reply(client, &Reply::ExecStarted { pid }, &fds);
-        self.execs.push(ExecProcess { pid, client });
+        // It may have been faster than the runtime that started it.
+        match self.unclaimed.iter().position(|(ended, _)| *ended == pid) {
+            Some(at) => {
+                let (_, code) = self.unclaimed.remove(at);
+                self.clients.reply(client, &Reply::ExecExited { code }, &[]);
+            }
+            None => self.execs.push(ExecProcess { pid, client }),
+        }
     }
 
     fn client(&mut self, id: ClientId) {

@@ -23,8 +23,8 @@ test-root:
     ./test
 
 # The privileged tests in the VM: cgroup v2, with crun and with runc.
-test-vm:
-    ./scripts/test-vm
+test-vm *names:
+    ./scripts/test-vm {{names}}
 
 # ctrs, runc and podman side by side.
 bench runs="30":

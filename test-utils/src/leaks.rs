@@ -30,7 +30,7 @@ pub(crate) fn leaks(base: &Path, ids: &BTreeSet<String>, layers: usize) -> Vec<S
     found.extend(
         table
             .lines()
-            .filter(|line| line.contains(&here))
+            .filter(|line| line.contains(&format!("{here}/")))
             .map(|line| format!("mount: {line}")),
     );
     for process in names(Path::new("/proc")) {

@@ -264,6 +264,11 @@ impl Sandbox {
         });
     }
 
+    /// What is mounted below its directory, deepest first.
+    pub fn mounts(&self) -> Vec<PathBuf> {
+        ctr_sys::mount::mount_points_below(self.path()).expect("read the mount table")
+    }
+
     /// The path of a program beside the one under test.
     pub fn program(&self, name: &str) -> PathBuf {
         self.path().join("bin").join(name)

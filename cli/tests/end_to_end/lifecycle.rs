@@ -155,3 +155,61 @@ fn root_a_killed_monitor_is_told_and_the_container_can_be_ended() {
     sandbox.ctrs(&["start", "c"]).ok();
     sandbox.assert_nothing_left();
 }
+
+#[test]
+fn root_after_a_reboot_everything_is_as_true_as_can_be_known() {
+    let sandbox = sandbox();
+    sandbox
+        .ctrs(&["run", "-d", "--name", "up", "bb", "sleep", "1000"])
+        .ok();
+    sandbox
+        .ctrs(&[
+            "run", "-d", "--rm", "--name", "passing", "bb", "sleep", "1000",
+        ])
+        .ok();
+    sandbox.ctrs(&["run", "--name", "ended", "bb", "sh", "-c", "exit 8"]);
+    // The power fails: every process and mount is gone at once, and the next boot has another id.
+    for name in ["up", "passing"] {
+        for field in [".State.ConmonPid", ".State.Pid"] {
+            let pid: i32 = sandbox.inspect(name, field).parse().unwrap();
+            let pid = rustix::process::Pid::from_raw(pid).unwrap();
+            rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        }
+    }
+    for mount in sandbox.mounts() {
+        rustix::mount::unmount(&mount, rustix::mount::UnmountFlags::DETACH).unwrap();
+    }
+    // Beside the sandbox, whose own mounts are counted.
+    let fake = format!("{}.boot_id", sandbox.path().display());
+    std::fs::File::create(&fake)
+        .and_then(|mut file| {
+            std::io::Write::write_all(&mut file, b"01234567-89ab-cdef-0123-456789abcdef\n")
+        })
+        .unwrap();
+    rustix::mount::mount_bind(&fake, "/proc/sys/kernel/random/boot_id").unwrap();
+
+    let states = sandbox
+        .ctrs(&[
+            "ps",
+            "-a",
+            "--format",
+            "{{.Names}} {{.State}} {{.ExitCode}}",
+        ])
+        .ok();
+    let mut states: Vec<&str> = states.lines().collect();
+    states.sort_unstable();
+    assert_eq!(states, ["ended exited 8", "up exited 255"]);
+    assert_eq!(sandbox.inspect("up", ".State.ExitReason"), "host-rebooted");
+    let boots = std::fs::read_dir(sandbox.file("run")).unwrap().flatten();
+    let boots: Vec<_> = boots.map(|entry| entry.file_name()).collect();
+    assert_eq!(boots, ["boot-01234567-89ab-cdef-0123-456789abcdef"]);
+    sandbox.ctrs(&["start", "up"]).ok();
+    assert_eq!(sandbox.inspect("up", ".State.Status"), "running");
+    sandbox.assert_nothing_left();
+    rustix::mount::unmount(
+        "/proc/sys/kernel/random/boot_id",
+        rustix::mount::UnmountFlags::DETACH,
+    )
+    .unwrap();
+    std::fs::remove_file(&fake).unwrap();
+}

@@ -142,7 +142,8 @@ fn attach(mount: impl AsFd, target: &Path) -> Result<(), SysError> {
 /// # Errors
 /// When `/proc` cannot be read.
 pub fn mount_points_below(directory: &Path) -> Result<Vec<PathBuf>, SysError> {
-    const TABLE: &str = "/proc/self/mountinfo";
+    // Of this thread: it may have a mount namespace of its own.
+    const TABLE: &str = "/proc/thread-self/mountinfo";
     let table = std::fs::read(TABLE).context("read", || TABLE)?;
     let mut found: Vec<PathBuf> = table
         .split(|byte| *byte == b'\n')

@@ -97,8 +97,13 @@ impl Sandbox {
             monitor.display()
         );
         for (from, name) in [(Path::new(program), "ctrs"), (&monitor, "ctrs-monitor")] {
-            // Copies, so that /proc tells which processes belong to this sandbox.
-            fs::copy(from, directory.path().join("bin").join(name)).expect("copy a program");
+            // Copies, so that /proc tells which processes belong to this sandbox. By cp, because a file that this process
+            // has open for writing is open in what another thread starts too, and cannot be executed (ETXTBSY).
+            let copied = Command::new("cp")
+                .arg(from)
+                .arg(directory.path().join("bin").join(name))
+                .status();
+            assert!(copied.expect("run cp").success(), "cp failed");
         }
         Self {
             directory,

@@ -26,7 +26,26 @@ impl Engine {
             // command itself, from their work: it stays in the journal and `system check` shows it.
             let _later = self.recover_op(&op);
         }
+        self.forget_unwritten_ops()?;
         self.forget_earlier_boots()
+    }
+
+    /// Lock files of operations that never came into the journal: nothing was done for them.
+    fn forget_unwritten_ops(&self) -> Result<(), EngineError> {
+        for id in self.locks.op_ids()? {
+            // Its owner may have written it down, or ended, since the directory was read; with the lock nobody can.
+            let Some(lock) = self.locks.own_op(&id)? else {
+                continue;
+            };
+            if !self
+                .look(ctr_state::Store::ops)?
+                .iter()
+                .any(|op| op.id == id)
+            {
+                lock.remove()?;
+            }
+        }
+        Ok(())
     }
 
     /// Recovers one operation if its owner is dead; `false` when it is alive or somebody else recovers it.

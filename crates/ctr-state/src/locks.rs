@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ctr_sys::SysError;
+use ctr_sys::error::Context as _;
 use ctr_sys::lock::{FileLock, LockError};
 use ctr_types::{ContainerId, OpId};
 
@@ -86,6 +87,17 @@ impl Locks {
     /// Shows that the owner of an operation lives, until dropped. Taken before the operation is written down.
     pub fn own_op(&self, id: &OpId) -> Result<Option<OpLock>, SysError> {
         Ok(FileLock::try_acquire(&self.ops.join(id.as_str()))?.map(OpLock))
+    }
+
+    /// The operations that have a lock file: those that live, and those whose owner died before or after writing them down.
+    pub fn op_ids(&self) -> Result<Vec<OpId>, SysError> {
+        let shown = || self.ops.display().to_string();
+        let mut ids = Vec::new();
+        for entry in std::fs::read_dir(&self.ops).context("read directory", shown)? {
+            let name = entry.context("read directory", shown)?.file_name();
+            ids.extend(name.to_string_lossy().parse::<OpId>());
+        }
+        Ok(ids)
     }
 
     /// Whether the owner of an operation lives. An operation of an earlier boot has none.

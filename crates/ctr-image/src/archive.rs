@@ -8,8 +8,10 @@ mod index;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use cap_std::ambient_authority;
+use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt as _};
 use ctr_types::Digest;
 use serde::Deserialize;
 
@@ -69,7 +71,7 @@ enum Source {
         file: File,
         members: BTreeMap<String, Place>,
     },
-    Directory(PathBuf),
+    Directory(Dir),
 }
 
 /// An archive that has been looked through.
@@ -121,18 +123,19 @@ impl Archive {
 
     /// Looks at a directory with an OCI layout.
     pub fn open_directory(path: &Path) -> Result<Self, ArchiveError> {
-        if !path.join("oci-layout").is_file() {
+        let directory = Dir::open_ambient_dir(path, ambient_authority())?;
+        if !directory.is_file("oci-layout") {
             return Err(ArchiveError::NotAnArchive);
         }
         Ok(Self {
-            source: Source::Directory(path.to_owned()),
+            source: Source::Directory(directory),
         })
     }
 
     fn has(&self, name: &str) -> bool {
         match &self.source {
             Source::Tar { members, .. } => members.contains_key(name),
-            Source::Directory(path) => path.join(name).is_file(),
+            Source::Directory(directory) => directory.is_file(name),
         }
     }
 
@@ -143,20 +146,18 @@ impl Archive {
             rule,
         };
         match &self.source {
-            Source::Directory(path) => {
-                // Only names made of digests and the two fixed ones come here, so the path is what it looks like.
-                let fd = ctr_sys::fs::open_directory(path).map_err(io::Error::other)?;
-                let flags = rustix::fs::OFlags::RDONLY
-                    | rustix::fs::OFlags::CLOEXEC
-                    | rustix::fs::OFlags::NONBLOCK;
-                let resolve =
-                    rustix::fs::ResolveFlags::BENEATH | rustix::fs::ResolveFlags::NO_SYMLINKS;
-                let file = rustix::fs::openat2(fd, name, flags, rustix::fs::Mode::empty(), resolve)
-                    .map_err(|error| match error {
-                        rustix::io::Errno::NOENT => wrong("it is missing"),
-                        error => ArchiveError::Io(error.into()),
-                    })?;
-                let file = File::from(file);
+            Source::Directory(directory) => {
+                // The descriptor confines names and links to the layout; a FIFO must not hold us up.
+                let mut options = OpenOptions::new();
+                let nonblocking = rustix::fs::OFlags::NONBLOCK.bits();
+                options.read(true).custom_flags(nonblocking.cast_signed());
+                let opened = directory.open_with(name, &options);
+                let file = opened.map_err(|error| {
+                    if error.kind() == io::ErrorKind::NotFound {
+                        return wrong("it is missing");
+                    }
+                    ArchiveError::Io(error)
+                })?;
                 if !file.metadata()?.is_file() {
                     return Err(wrong("it is not a file"));
                 }
@@ -574,6 +575,41 @@ mod tests {
             .link("c.json", "d.json")
             .link("d.json", "c.json");
         assert!(circle.open().unwrap_err().to_string().contains("loop"));
+    }
+
+    #[test]
+    fn h24_a_layout_is_not_left_through_links_and_waits_for_nobody() {
+        let root = tempfile::tempdir().unwrap();
+        let blobs = root.path().join("layout/blobs/sha256");
+        std::fs::create_dir_all(&blobs).unwrap();
+        let open = |content: &str| {
+            let descriptor = descriptor(content, manifest::MANIFEST);
+            let index = format!(r#"{{"schemaVersion":2,"manifests":[{descriptor}]}}"#);
+            for (name, text) in [("oci-layout", "{}"), ("index.json", index.as_str())] {
+                let mut file = File::create(root.path().join("layout").join(name)).unwrap();
+                file.write_all(text.as_bytes()).unwrap();
+            }
+            Archive::open_directory(&root.path().join("layout"))
+                .unwrap()
+                .images()
+                .unwrap_err()
+        };
+        let mut outside = File::create(root.path().join("secret")).unwrap();
+        outside.write_all(b"secret").unwrap();
+        let digest = Digest::of(b"secret");
+        std::os::unix::fs::symlink("../../../secret", blobs.join(digest.hex())).unwrap();
+        assert!(matches!(open("secret"), ArchiveError::Io(_)));
+        let digest = Digest::of(b"fifo");
+        let mode = rustix::fs::Mode::RUSR;
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            blobs.join(digest.hex()),
+            rustix::fs::FileType::Fifo,
+            mode,
+            0,
+        )
+        .unwrap();
+        assert!(open("fifo").to_string().contains("not a file"));
     }
 
     #[test]

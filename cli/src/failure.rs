@@ -45,25 +45,26 @@ pub(crate) fn kind(error: &anyhow::Error) -> Option<ErrorKind> {
 
 /// The exit code of a failed command.
 pub(crate) fn code(error: &anyhow::Error) -> u8 {
-    match kind(error) {
-        Some(ErrorKind::ProgramNotFound) => 127,
-        Some(ErrorKind::ProgramNotExecutable) => 126,
-        Some(
-            ErrorKind::NotFound
-            | ErrorKind::Conflict
-            | ErrorKind::Denied
-            | ErrorKind::InUse
-            | ErrorKind::Invalid
-            | ErrorKind::System
-            | ErrorKind::Damaged,
-        )
-        | None => ENGINE,
-    }
+    let own = [
+        (ErrorKind::ProgramNotFound, 127),
+        (ErrorKind::ProgramNotExecutable, 126),
+    ];
+    let kind = kind(error);
+    own.into_iter()
+        .find(|(own, _)| Some(*own) == kind)
+        .map_or(ENGINE, |(_, code)| code)
+}
+
+/// The exit code that a command has for some kinds, and the usual one for the others.
+pub(crate) fn code_of(error: &anyhow::Error, kinds: &[(ErrorKind, u8)]) -> u8 {
+    let kind = kind(error);
+    let own = kinds.iter().find(|(own, _)| Some(*own) == kind);
+    own.map_or_else(|| code(error), |(_, code)| *code)
 }
 
 /// Tells what has gone wrong, in one line.
 pub(crate) fn tell(error: &anyhow::Error) {
-    output::note(&format!("Error: {}", one_line(error)));
+    output::note(&format!("Error: {}", ctr_core::error_chain(error.as_ref())));
 }
 
 /// Tells what has gone wrong, and gives the exit code.
@@ -84,20 +85,6 @@ pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
             .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
     };
     error.chain().any(broken)
-}
-
-/// The chain of causes; one that repeats what the one before has said is left out.
-fn one_line(error: &anyhow::Error) -> String {
-    let mut text = String::new();
-    for cause in error.chain() {
-        let cause = cause.to_string();
-        if text.is_empty() {
-            text = cause;
-        } else if !text.ends_with(&cause) {
-            text = format!("{text}: {cause}");
-        }
-    }
-    text.replace('\n', " ")
 }
 
 /// Does something to each of several objects. A failure is told and does not keep the others from their turn; the exit code

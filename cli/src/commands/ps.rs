@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use clap::Args;
 use ctr_core::types::Timestamp;
-use ctr_core::{ContainerSummary, Ended, human_duration};
+use ctr_core::{ContainerSummary, Ended, Engine, human_duration};
 use serde_json::{Value, json};
 
 use crate::args::Globals;
@@ -137,7 +137,8 @@ fn fits(filters: &[Filter], container: &ContainerSummary) -> bool {
 }
 
 pub(crate) fn run(globals: &Globals, args: &PsArgs) -> anyhow::Result<ExitCode> {
-    let (mut containers, damaged) = context::open(globals)?.containers()?;
+    let engine = context::open(globals)?;
+    let (mut containers, damaged) = engine.containers()?;
     // As podman: asking for a status or for the last ones is asking for all.
     let asks_for_all = args
         .filter
@@ -151,14 +152,14 @@ pub(crate) fn run(globals: &Globals, args: &PsArgs) -> anyhow::Result<ExitCode> 
     // Newest first.
     containers.reverse();
     containers.truncate(last.unwrap_or(usize::MAX));
-    show(args, &containers)?;
+    show(&engine, args, &containers)?;
     for error in damaged {
         failure::tell(&error.into());
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn show(args: &PsArgs, containers: &[ContainerSummary]) -> anyhow::Result<()> {
+fn show(engine: &Engine, args: &PsArgs, containers: &[ContainerSummary]) -> anyhow::Result<()> {
     let now = Timestamp::now();
     let id = |container: &ContainerSummary| {
         if args.no_trunc {
@@ -173,9 +174,11 @@ fn show(args: &PsArgs, containers: &[ContainerSummary]) -> anyhow::Result<()> {
             .try_for_each(|container| output::line(&id(container)));
     }
     match &args.format {
-        ListFormat::Json => output::json(&containers.iter().map(|c| as_json(c, now)).collect()),
+        ListFormat::Json => {
+            output::json(&containers.iter().map(|c| as_json(engine, c, now)).collect())
+        }
         ListFormat::Template(template) => containers.iter().try_for_each(|container| {
-            let mut fields = as_json(container, now);
+            let mut fields = as_json(engine, container, now);
             if let Some(fields) = fields.as_object_mut() {
                 fields.insert("ID".into(), id(container).into());
                 fields.insert("Names".into(), container.name.as_str().into());
@@ -226,7 +229,21 @@ fn command(container: &ContainerSummary, is_full: bool) -> String {
     text.chars().take(17).chain("...".chars()).collect()
 }
 
-fn as_json(container: &ContainerSummary, now: Timestamp) -> Value {
+fn as_json(engine: &Engine, container: &ContainerSummary, now: Timestamp) -> Value {
+    // Not in the rows that a list is made of; one that is removed meanwhile has none.
+    let mounts: Vec<String> = engine
+        .container(container.id.as_str())
+        .and_then(|container| container.peek())
+        .map_or_else(
+            |_gone| Vec::new(),
+            |now| {
+                now.config
+                    .mounts
+                    .into_iter()
+                    .map(|mount| mount.destination)
+                    .collect()
+            },
+        );
     let live = container.phase.live();
     let ended: Option<&Ended> = container.phase.ended();
     let seconds = |time: Option<Timestamp>| time.map_or(0, Timestamp::as_second);
@@ -246,7 +263,7 @@ fn as_json(container: &ContainerSummary, now: Timestamp) -> Value {
         "ImageID": container.image.hex(),
         "IsInfra": false,
         "Labels": container.labels,
-        "Mounts": [],
+        "Mounts": mounts,
         "Names": [container.name],
         "Networks": [],
         "Pid": live.map_or(0, |live| live.pid),

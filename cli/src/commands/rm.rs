@@ -62,19 +62,8 @@ pub(crate) fn run(globals: &Globals, args: &RmArgs) -> anyhow::Result<ExitCode> 
         output::line(&name)
     };
     // podman-rm(1): 1 for no such container, 2 for one that runs, 125 for the engine.
-    let code = |error: &anyhow::Error| match failure::kind(error) {
-        Some(ErrorKind::NotFound) => 1,
-        Some(ErrorKind::Denied) => 2,
-        Some(
-            ErrorKind::Conflict
-            | ErrorKind::InUse
-            | ErrorKind::Invalid
-            | ErrorKind::ProgramNotFound
-            | ErrorKind::ProgramNotExecutable
-            | ErrorKind::System
-            | ErrorKind::Damaged,
-        )
-        | None => failure::ENGINE,
+    let code = |error: &anyhow::Error| {
+        failure::code_of(error, &[(ErrorKind::NotFound, 1), (ErrorKind::Denied, 2)])
     };
     Ok(failure::for_each(names, remove, code))
 }

@@ -58,19 +58,8 @@ pub(crate) fn run(globals: &Globals, args: &RmiArgs) -> anyhow::Result<ExitCode>
         }
     };
     // podman-rmi(1): 1 for no such image, 2 for one that is used, 125 for the engine.
-    let code = |error: &anyhow::Error| match failure::kind(error) {
-        Some(ErrorKind::NotFound) => 1,
-        Some(ErrorKind::InUse) => 2,
-        Some(
-            ErrorKind::Conflict
-            | ErrorKind::Denied
-            | ErrorKind::Invalid
-            | ErrorKind::ProgramNotFound
-            | ErrorKind::ProgramNotExecutable
-            | ErrorKind::System
-            | ErrorKind::Damaged,
-        )
-        | None => failure::ENGINE,
+    let code = |error: &anyhow::Error| {
+        failure::code_of(error, &[(ErrorKind::NotFound, 1), (ErrorKind::InUse, 2)])
     };
     Ok(failure::for_each(images, remove, code))
 }

@@ -3,7 +3,7 @@
 use ctr_core::image::{ImageConfig, ImageRecord};
 use ctr_core::types::Timestamp;
 use ctr_core::types::config::{Mount, MountKind, Namespace, Network, Rootfs, Seccomp};
-use ctr_core::{Ended, Inspection, Phase, PhaseName};
+use ctr_core::{Ended, Inspection, OCI_VERSION, Phase, PhaseName};
 use serde_json::{Value, json};
 
 /// Go's zero time, which docker and podman print for "never".
@@ -66,7 +66,7 @@ fn container_state(seen: &Inspection) -> Value {
         PhaseName::Running | PhaseName::Paused | PhaseName::Stopping
     );
     json!({
-        "OciVersion": "1.1.0",
+        "OciVersion": OCI_VERSION,
         "Status": state(&seen.phase),
         "Running": is_up,
         "Paused": seen.phase.name() == PhaseName::Paused,

@@ -72,6 +72,12 @@ fn root_stop_asks_first_and_kills_then() {
         });
         sandbox.ctrs(&["stop", "-t", "1", name]).ok();
         assert_eq!(sandbox.inspect(name, ".State.ExitCode"), code, "{name}");
+        let reason = if name == "polite" {
+            "exited"
+        } else {
+            "signalled"
+        };
+        assert_eq!(sandbox.inspect(name, ".State.ExitReason"), reason);
     }
     sandbox.assert_nothing_left();
 }

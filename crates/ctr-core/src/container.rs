@@ -25,7 +25,7 @@ use ctr_state::{
     ContainerLock, DurablePhase, EndReason, Ended, Evidence, LiveView, Op, Phase, Stage, StoreError,
 };
 use ctr_sys::lock::FileLock;
-use ctr_types::{ContainerConfig, ContainerId, Timestamp};
+use ctr_types::{BootId, ContainerConfig, ContainerId, Timestamp};
 
 pub use attach::{AttachEnd, AttachOptions, Attachment, DetachKeys, DetachKeysError};
 pub use create::{CreateRequest, default_name};
@@ -95,11 +95,15 @@ impl Engine {
                 process_alive: live.process.pid > 0 && live.process.is_alive()?,
             }),
         };
-        let needs_exit = view.is_some() || matches!(durable, DurablePhase::Up { .. });
-        let exit = if needs_exit {
-            self.exit_record(id)?
-        } else {
-            None
+        let boot = match durable {
+            DurablePhase::Up { boot, .. } => Some(boot),
+            DurablePhase::Configured | DurablePhase::Exited(_) | DurablePhase::Removing => {
+                view.as_ref().map(|_| self.roots.boot_id())
+            }
+        };
+        let exit = match boot {
+            Some(boot) => self.exit_record(id, boot)?,
+            None => None,
         };
         let evidence = Evidence {
             durable,
@@ -110,12 +114,22 @@ impl Engine {
         Ok((evidence.phase(), live))
     }
 
-    /// How the last run ended, by the monitor's record.
-    pub(crate) fn exit_record(&self, id: &ContainerId) -> Result<Option<Ended>, EngineError> {
+    /// How a run of boot `of` ended, by the monitor's record. One of another boot is of an earlier run: its removal may have
+    /// been lost with the power.
+    pub(crate) fn exit_record(
+        &self,
+        id: &ContainerId,
+        of: &BootId,
+    ) -> Result<Option<Ended>, EngineError> {
         let record = ExitRecord::read(&self.roots.container(id).join("exit"))?;
+        let record = record.filter(|record| record.boot_id == of.as_str());
         Ok(record.map(|record| Ended {
             exit_code: record.exit_code,
-            reason: EndReason::Exited,
+            reason: if record.signalled {
+                EndReason::Signalled
+            } else {
+                EndReason::Exited
+            },
             oom_killed: record.oom_killed,
             started_at: time(record.started_ns),
             finished_at: time(record.finished_ns),

@@ -52,8 +52,9 @@ pub use error::{EngineError, ErrorKind};
 pub use steps::{Observer, StepHooks, all_points};
 
 pub use ctr_monitor::log::{LogEntry, Stream};
-pub use ctr_oci::spec::Degraded;
+pub use ctr_oci::spec::{Degraded, OCI_VERSION};
 pub use ctr_state::{Denied, EndReason, Ended, Op, Phase, PhaseName, StoreError};
+pub use ctr_sys::error::error_chain;
 pub use ctr_types as types;
 pub use nix::sys::signal::{SigSet, Signal as NixSignal};
 pub use nix::sys::signalfd::{SfdFlags, SignalFd};

@@ -46,7 +46,7 @@ pub struct SystemInfo {
     pub cpus: usize,
     /// Bytes of memory.
     pub memory: u64,
-    /// System calls are filtered by the default profile.
+    /// The kernel can filter system calls.
     pub seccomp: bool,
 }
 
@@ -89,7 +89,8 @@ impl Engine {
             images: self.look(ctr_state::Store::images)?.len(),
             cpus: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             memory: u64::from(memory.mem_unit).saturating_mul(memory.totalram),
-            seccomp: true,
+            // seccomp(2): there when the kernel filters system calls.
+            seccomp: std::path::Path::new("/proc/sys/kernel/seccomp/actions_avail").exists(),
         })
     }
 }

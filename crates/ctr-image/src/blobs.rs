@@ -16,7 +16,6 @@ use ctr_sys::error::Context as _;
 use ctr_sys::fs::Durability;
 use ctr_types::{Digest, Hasher};
 use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
 use serde_json::json;
 
 use crate::manifest::MANIFEST;
@@ -124,14 +123,7 @@ impl BlobStore {
 
     /// Moves a blob to `trash`; one that is not there is as good as moved.
     pub fn discard(&self, digest: &Digest, trash: &Path) -> Result<(), SysError> {
-        match rustix::fs::rename(self.path(digest), trash) {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(error) => Err(SysError::new(
-                "rename to",
-                trash.display().to_string(),
-                error,
-            )),
-        }
+        ctr_sys::fs::rename_if_present(&self.path(digest), trash)
     }
 
     /// The digests of all blobs. Whatever else lies there is passed over.

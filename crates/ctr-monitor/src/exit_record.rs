@@ -22,6 +22,8 @@ pub struct ExitRecord {
     pub boot_id: String,
     /// As a shell shows it: the process' own code, or 128 + n for signal n.
     pub exit_code: i32,
+    /// A signal ended the process; the code alone does not tell, a program may end itself with 137 too.
+    pub signalled: bool,
     /// The kernel killed a process of the container for want of memory.
     pub oom_killed: bool,
     /// When the run began, nanoseconds since 1970; 0 when it never was started.
@@ -37,6 +39,7 @@ impl ExitRecord {
         lines.put("version", VERSION);
         lines.put("boot", &self.boot_id);
         lines.put("exit_code", self.exit_code);
+        lines.put("signalled", self.signalled);
         lines.put("oom_killed", self.oom_killed);
         lines.put("started_ns", self.started_ns);
         lines.put("finished_ns", self.finished_ns);
@@ -49,6 +52,7 @@ impl ExitRecord {
         Some(Self {
             boot_id: get(text, "boot")?,
             exit_code: get(text, "exit_code")?,
+            signalled: get(text, "signalled")?,
             oom_killed: get(text, "oom_killed")?,
             started_ns: get(text, "started_ns")?,
             finished_ns: get(text, "finished_ns")?,
@@ -76,6 +80,7 @@ mod tests {
         let record = ExitRecord {
             boot_id: "b".into(),
             exit_code: 137,
+            signalled: true,
             oom_killed: true,
             started_ns: 1,
             finished_ns: 2,

@@ -73,6 +73,9 @@ pub struct SpecFacts<'a> {
     pub seccomp: Option<LinuxSeccomp>,
 }
 
+/// The version of the runtime spec that bundles are written for.
+pub const OCI_VERSION: &str = "1.0.2";
+
 /// Makes the spec.
 ///
 /// # Errors
@@ -87,7 +90,7 @@ pub fn build(
     root.set_path(facts.rootfs.clone())
         .set_readonly(Some(config.read_only));
     let mut spec = Spec::default();
-    spec.set_version("1.0.2".to_owned())
+    spec.set_version(OCI_VERSION.to_owned())
         .set_root(Some(root))
         .set_mounts(Some(mounts::mounts(config, facts)))
         .set_process(Some(process))

@@ -59,14 +59,7 @@ impl LayerStore {
     /// Moves a layer to `trash`, a path that does not exist on the same file system. One that is not there is as good as
     /// moved.
     pub fn discard(&self, diff_id: &Digest, trash: &Path) -> Result<(), SysError> {
-        match rustix::fs::rename(self.path(diff_id), trash) {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(error) => Err(SysError::new(
-                "rename to",
-                trash.display().to_string(),
-                error,
-            )),
-        }
+        ctr_sys::fs::rename_if_present(&self.path(diff_id), trash)
     }
 
     /// The diff ids of all layers.

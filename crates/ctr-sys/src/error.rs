@@ -71,3 +71,17 @@ impl<T, E: Into<io::Error>> Context<T> for Result<T, E> {
         self.map_err(|source| SysError::new(action, object(), source))
     }
 }
+/// An error with its causes, in one line. A cause that says again what has been said is left out.
+pub fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let words = error.to_string();
+        if !text.ends_with(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        cause = error.source();
+    }
+    text.replace('\n', " ")
+}

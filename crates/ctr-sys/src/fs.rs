@@ -130,6 +130,14 @@ pub fn read_if_present(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, SysEr
     }
 }
 
+/// Renames; something that is not there is as good as renamed.
+pub fn rename_if_present(from: &Path, to: &Path) -> Result<(), SysError> {
+    match rustix::fs::rename(from, to) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(error) => Err(SysError::new("rename to", to.display().to_string(), error)),
+    }
+}
+
 /// Removes a file; one that is not there is as good as removed.
 pub fn ensure_file_absent(path: &Path) -> Result<(), SysError> {
     match rustix::fs::unlink(path) {

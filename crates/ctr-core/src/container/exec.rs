@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use ctr_monitor::client::{ClientError, MonitorClient};
 use ctr_monitor::protocol::{CHUNK, Reply, Request};
-use ctr_oci::rootfs::{Program, RootFs};
-use ctr_oci::runtime::{Failure, complaint, write_process};
+use ctr_oci::rootfs::RootFs;
+use ctr_oci::runtime::write_process;
 use ctr_oci::spec::{Exec, exec_process};
 use ctr_state::Op;
 use ctr_sys::SysError;
@@ -19,6 +19,7 @@ use rustix::io::Errno;
 use rustix::pipe::PipeFlags;
 
 use super::attach::write_all;
+use super::start::refusal;
 use super::{AttachEnd, AttachOptions, Container};
 use crate::EngineError;
 
@@ -119,7 +120,10 @@ impl Container<'_> {
             Err(EngineError::Monitor {
                 source: ClientError::Refused(text),
                 ..
-            }) => Err(self.exec_failed(&config, request, &text)),
+            }) => {
+                let program = request.command.first().cloned().unwrap_or_default();
+                Err(refusal(self.engine, &config, program, &request.env, &text))
+            }
             Err(error) => Err(error),
         }
     }
@@ -146,40 +150,6 @@ impl Container<'_> {
             privileged: request.privileged,
         };
         Ok(exec_process(config, self.engine.host()?, &exec)?)
-    }
-
-    fn exec_failed(
-        &self,
-        config: &ContainerConfig,
-        request: &ExecRequest,
-        text: &str,
-    ) -> EngineError {
-        let name = config.name.to_string();
-        let complaint = complaint(text);
-        let program = request.command.first().cloned().unwrap_or_default();
-        let path = request
-            .env
-            .iter()
-            .rev()
-            .chain(config.process.env.iter().rev());
-        let search = path
-            .into_iter()
-            .find_map(|variable| variable.strip_prefix("PATH="))
-            .unwrap_or("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
-        let seen = RootFs::open(&self.engine.container_fs(&self.id).merged())
-            .ok()
-            .filter(|_| config.mounts.is_empty())
-            .map(|rootfs| rootfs.find_program(&program, search, &config.process.workdir));
-        let failure = match seen {
-            Some(Program::Missing) => Failure::NotFound,
-            Some(Program::NotExecutable) => Failure::CannotInvoke,
-            Some(Program::Executable) | None => Failure::from_complaint(&complaint),
-        };
-        match failure {
-            Failure::NotFound => EngineError::ProgramNotFound { name, program },
-            Failure::CannotInvoke => EngineError::ProgramNotExecutable { name, program },
-            Failure::Engine => EngineError::Create { name, complaint },
-        }
     }
 }
 

@@ -2,9 +2,7 @@
 
 use ctr_state::record::OpKind;
 use ctr_state::{ContainerLock, DurablePhase, Grade, Op};
-use ctr_sys::SysError;
 use ctr_types::{ContainerId, OpId};
-use rustix::io::Errno;
 
 use super::Container;
 use crate::engine::{Operation, trash_directory, trash_path};
@@ -89,21 +87,17 @@ impl Engine {
     fn trash_container(&self, id: &ContainerId, op: &OpId) -> Result<(), EngineError> {
         ctr_sys::fs::ensure_directory(&trash_directory(&self.roots, op), 0o700)?;
         let trash = trash_path(&self.roots, op, id.as_str());
-        match rustix::fs::rename(self.roots.container(id), &trash) {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(error) => {
-                Err(SysError::new("rename to", trash.display().to_string(), error).into())
-            }
-        }
+        Ok(ctr_sys::fs::rename_if_present(
+            &self.roots.container(id),
+            &trash,
+        )?)
     }
 
     /// Removal without a journal entry of its own: for the recovery and rollback of operation `op`, which has one.
     pub(crate) fn remove_now(&self, lock: &ContainerLock, op: &OpId) -> Result<(), EngineError> {
         let id = lock.id();
-        self.ensure_no_processes(id)?;
-        self.ensure_no_runtime_state(id)?;
-        ensure_no_cgroup(id)?;
-        self.ensure_no_network(id)?;
+        self.ensure_down(lock)?;
+        // Whoever else holds its file system holds what goes now.
         self.container_fs(id).ensure_unmounted()?;
         ctr_sys::fs::ensure_tree_absent(&self.roots.container_run(id))?;
         self.trash_container(id, op)?;

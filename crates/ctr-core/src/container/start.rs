@@ -208,7 +208,11 @@ impl LockedContainer<'_> {
                 }),
             });
         if let Err(error) = outcome {
-            if self.engine.exit_record(&id)?.is_none() {
+            if self
+                .engine
+                .exit_record(&id, self.engine.roots.boot_id())?
+                .is_none()
+            {
                 // It never ran: nothing is kept of the attempt.
                 self.engine.ensure_down(&self.lock)?;
                 self.engine.transact(Grade::Volatile, |txn| {
@@ -227,24 +231,34 @@ impl LockedContainer<'_> {
     }
 }
 
-pub(super) fn runtime_failed(engine: &Engine, config: &ContainerConfig, text: &str) -> EngineError {
+/// What a runtime's refusal to make or start the container is about.
+fn runtime_failed(engine: &Engine, config: &ContainerConfig, text: &str) -> EngineError {
+    let program = config.process.args().into_iter().next();
+    refusal(engine, config, program.unwrap_or_default(), &[], text)
+}
+
+/// What a runtime's refusal to run `program` is about: first by our own look into the root file system, then by its words.
+/// `env` is what was added to the container's.
+pub(super) fn refusal(
+    engine: &Engine,
+    config: &ContainerConfig,
+    program: String,
+    env: &[String],
+    text: &str,
+) -> EngineError {
     let name = config.name.to_string();
     let complaint = complaint(text);
-    let program = config.process.args().into_iter().next().unwrap_or_default();
-    let search = config
-        .process
-        .env
+    let search = env
         .iter()
+        .rev()
+        .chain(config.process.env.iter().rev())
         .find_map(|variable| variable.strip_prefix("PATH="))
         .unwrap_or("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
     // Mounts may bring programs of their own, which are not seen from outside.
-    let seen = if config.mounts.is_empty() {
-        RootFs::open(&engine.container_fs(&config.id).merged())
-            .map(|rootfs| rootfs.find_program(&program, search, &config.process.workdir))
-            .ok()
-    } else {
-        None
-    };
+    let seen = RootFs::open(&engine.container_fs(&config.id).merged())
+        .ok()
+        .filter(|_| config.mounts.is_empty())
+        .map(|rootfs| rootfs.find_program(&program, search, &config.process.workdir));
     let failure = match seen {
         Some(Program::Missing) => Failure::NotFound,
         Some(Program::NotExecutable) => Failure::CannotInvoke,

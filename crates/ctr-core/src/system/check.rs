@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use ctr_oci::cgroup::Cgroup;
 use ctr_state::record::{ContainerRecord, OpKind};
 use ctr_state::{ContainerLock, Grade, Phase, PhaseName};
+use ctr_sys::error::error_chain;
 use ctr_sys::fs::Durability;
 use ctr_types::config::Rootfs;
 use ctr_types::{ContainerConfig, ContainerId, Digest, Hasher};
@@ -86,7 +87,7 @@ impl Check<'_> {
             match repair(self.engine) {
                 Ok(()) => repaired = true,
                 Err(error) => {
-                    problem = format!("{problem}; repairing it failed: {}", chain(&error));
+                    problem = format!("{problem}; repairing it failed: {}", error_chain(&error));
                 }
             }
         }
@@ -112,7 +113,7 @@ impl Check<'_> {
         }
         let verified = self.engine.look(ctr_state::Store::verify);
         match verified {
-            Err(error) if error.is_damage() => self.told("database", chain(&error)),
+            Err(error) if error.is_damage() => self.told("database", error_chain(&error)),
             other => other?,
         }
         if self.engine.look(ctr_state::Store::log_was_missing) {
@@ -146,7 +147,7 @@ impl Check<'_> {
             let id = match row {
                 Ok(row) => row.id,
                 Err(error) => {
-                    self.told("database", chain(&error));
+                    self.told("database", error_chain(&error));
                     continue;
                 }
             };
@@ -159,7 +160,7 @@ impl Check<'_> {
                 Ok(Some(record)) => self.container(&record, &lock)?,
                 // Removed meanwhile.
                 Ok(None) => lock.remove()?,
-                Err(error) => self.told(format!("container {}", id.short()), chain(&error)),
+                Err(error) => self.told(format!("container {}", id.short()), error_chain(&error)),
             }
         }
         Ok(())
@@ -384,7 +385,7 @@ impl Check<'_> {
             return Ok(None);
         }
         let mut hasher = Hasher::default();
-        std::io::copy(&mut file, &mut HashWriter(&mut hasher)).map_err(failed)?;
+        std::io::copy(&mut file, &mut hasher).map_err(failed)?;
         Ok((hasher.finish() != *digest).then_some("is not what its digest says"))
     }
 
@@ -450,19 +451,6 @@ impl Check<'_> {
     }
 }
 
-struct HashWriter<'a>(&'a mut Hasher);
-
-impl std::io::Write for HashWriter<'_> {
-    fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
-        self.0.update(data);
-        Ok(data.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 impl Engine {
     /// Takes away what is left of a container that the database does not know.
     fn take_away(&self, id: &ContainerId) -> Result<(), EngineError> {
@@ -487,16 +475,4 @@ fn kind(kind: OpKind) -> &'static str {
         OpKind::Load => "load",
         OpKind::RemoveImage => "removal of an image",
     }
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -4,8 +4,13 @@
 //! The size in a PAX record always wins over the header's, for the entry and for finding the next one, so that no two
 //! parsers can disagree about where an entry ends (CVE-2025-62518).
 
+mod fields;
+mod sparse;
+
 use std::collections::BTreeMap;
 use std::io::{self, Read};
+
+use self::fields::{decimal, field, octal, seconds, until_nul, ustar_name};
 
 /// Bytes of a block.
 pub const BLOCK: u64 = 512;
@@ -346,7 +351,11 @@ impl<R: Read> TarReader<R> {
         if stated == Some(sum) {
             Ok(())
         } else {
-            self.rule("its header has a wrong checksum")
+            self.rule(if self.index <= 1 {
+                "this is no tar archive (its first header has a wrong checksum)"
+            } else {
+                "its header has a wrong checksum"
+            })
         }
     }
 
@@ -550,200 +559,5 @@ impl<R: Read> TarReader<R> {
             xattrs.push((name.to_vec(), value.clone()));
         }
         Ok(xattrs)
-    }
-
-    /// GNU's old sparse format: four parts in the header, more in blocks behind it.
-    fn old_sparse(&mut self, header: &Block, entry: &mut Entry) -> Result<(), TarError> {
-        let mut parts = Vec::new();
-        let mut more = header[482] != 0;
-        self.sparse_parts(header, 386, 4, &mut parts)?;
-        entry.size = self.number(header, 483, 12)?;
-        while more {
-            let mut block: Block = [0; 512];
-            self.fill(&mut block)?;
-            self.sparse_parts(&block, 0, 21, &mut parts)?;
-            more = block[504] != 0;
-        }
-        entry.sparse = Some(parts);
-        self.begin_content(entry.stored)
-    }
-
-    fn sparse_parts(
-        &self,
-        block: &Block,
-        at: usize,
-        count: usize,
-        parts: &mut Vec<(u64, u64)>,
-    ) -> Result<(), TarError> {
-        for part in 0..count {
-            let at = at + part * 24;
-            if field(block, at, 24).iter().all(|byte| *byte == 0) {
-                break;
-            }
-            parts.push((
-                self.number(block, at, 12)?,
-                self.number(block, at + 12, 12)?,
-            ));
-            if parts.len() > MAX_SPARSE {
-                return self.rule("it is sparse in too many parts");
-            }
-        }
-        Ok(())
-    }
-
-    /// GNU's sparse format 1.0: a list of decimal numbers, one a line, in the first blocks of the content.
-    fn sparse_1_0(&mut self, entry: &mut Entry) -> Result<(), TarError> {
-        const MALFORMED: &str = "its list of sparse parts is malformed";
-        let mut block: Block = [0; 512];
-        let mut at = BLOCK;
-        let mut numbers = Vec::new();
-        let mut wanted = 1_usize;
-        let mut digits = Vec::new();
-        while numbers.len() < wanted {
-            if at == BLOCK {
-                if self.left < BLOCK {
-                    return self.rule(MALFORMED);
-                }
-                self.fill(&mut block)?;
-                self.left -= BLOCK;
-                at = 0;
-            }
-            let byte = usize::try_from(at)
-                .ok()
-                .and_then(|at| block.get(at))
-                .copied()
-                .unwrap_or(0);
-            at += 1;
-            if byte != b'\n' {
-                digits.push(byte);
-                if digits.len() > 20 {
-                    return self.rule(MALFORMED);
-                }
-                continue;
-            }
-            let Some(number) = decimal(&std::mem::take(&mut digits)) else {
-                return self.rule(MALFORMED);
-            };
-            if numbers.is_empty() {
-                let count = usize::try_from(number).unwrap_or(usize::MAX);
-                if count > MAX_SPARSE {
-                    return self.rule("it is sparse in too many parts");
-                }
-                wanted = 1 + 2 * count;
-            }
-            numbers.push(number);
-        }
-        let pairs = numbers.get(1..).unwrap_or_default().chunks_exact(2);
-        entry.sparse = Some(
-            pairs
-                .filter_map(|pair| Some((*pair.first()?, *pair.get(1)?)))
-                .collect(),
-        );
-        entry.stored = self.left;
-        Ok(())
-    }
-
-    fn check_sparse(&self, entry: &Entry, parts: &[(u64, u64)]) -> Result<(), TarError> {
-        let (mut end, mut content) = (0_u64, 0_u64);
-        for (offset, length) in parts {
-            let Some(next) = offset
-                .checked_add(*length)
-                .filter(|next| *offset >= end && *next <= entry.size)
-            else {
-                return self.rule("its sparse parts overlap or reach beyond its end");
-            };
-            end = next;
-            content += length;
-        }
-        if content == entry.stored && entry.size <= i64::MAX.unsigned_abs() {
-            Ok(())
-        } else {
-            self.rule("its sparse parts do not add up to its content")
-        }
-    }
-}
-
-fn field(block: &Block, at: usize, length: usize) -> &[u8] {
-    block.get(at..at + length).unwrap_or_default()
-}
-
-fn until_nul(text: &[u8]) -> &[u8] {
-    text.split(|byte| *byte == 0).next().unwrap_or_default()
-}
-
-/// Name and, in POSIX archives only, its prefix; GNU keeps other things there.
-fn ustar_name(header: &Block) -> Vec<u8> {
-    let name = until_nul(field(header, 0, 100));
-    let prefix = until_nul(field(header, 345, 155));
-    if field(header, 257, 6) == b"ustar\0" && !prefix.is_empty() {
-        [prefix, b"/", name].concat()
-    } else {
-        name.to_vec()
-    }
-}
-
-/// Octal digits with spaces or zeros around; nothing at all is 0.
-fn octal(text: &[u8]) -> Option<u64> {
-    let text = until_nul(text).trim_ascii();
-    text.iter().try_fold(0_u64, |value, byte| {
-        let digit = byte.checked_sub(b'0').filter(|digit| *digit < 8)?;
-        value.checked_mul(8)?.checked_add(u64::from(digit))
-    })
-}
-
-fn decimal(text: &[u8]) -> Option<u64> {
-    if text.is_empty() {
-        return None;
-    }
-    text.iter().try_fold(0_u64, |value, byte| {
-        let digit = byte.checked_sub(b'0').filter(|digit| *digit < 10)?;
-        value.checked_mul(10)?.checked_add(u64::from(digit))
-    })
-}
-
-/// Seconds with a fraction, perhaps negative: `-12.5` is 13 s before 1970 and 500,000,000 ns after that.
-fn seconds(text: &[u8]) -> Option<(i64, u32)> {
-    let (negative, text) = text
-        .strip_prefix(b"-")
-        .map_or((false, text), |rest| (true, rest));
-    let mut halves = text.splitn(2, |byte| *byte == b'.');
-    let whole = i64::try_from(decimal(halves.next()?)?).ok()?;
-    let mut nanos = 0_u32;
-    if let Some(fraction) = halves.next() {
-        let digits = fraction
-            .iter()
-            .copied()
-            .chain(std::iter::repeat(b'0'))
-            .take(9);
-        if fraction.iter().any(|byte| !byte.is_ascii_digit()) {
-            return None;
-        }
-        nanos = u32::try_from(decimal(&digits.collect::<Vec<u8>>())?).ok()?;
-    }
-    match (negative, nanos) {
-        (false, _) => Some((whole, nanos)),
-        (true, 0) => Some((-whole, 0)),
-        (true, _) => Some((-whole - 1, 1_000_000_000 - nanos)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_read_strictly() {
-        assert_eq!(octal(b"0000644\0"), Some(0o644));
-        assert_eq!(octal(b"  644 \0"), Some(0o644));
-        assert_eq!(octal(b"\0\0"), Some(0));
-        assert_eq!(octal(b"8"), None);
-        assert_eq!(octal(b"-1"), None);
-        assert_eq!(decimal(b"18446744073709551615"), Some(u64::MAX));
-        assert_eq!(decimal(b"18446744073709551616"), None);
-        assert_eq!(decimal(b""), None);
-        assert_eq!(seconds(b"12.5"), Some((12, 500_000_000)));
-        assert_eq!(seconds(b"-12.5"), Some((-13, 500_000_000)));
-        assert_eq!(seconds(b"1.1234567891"), Some((1, 123_456_789)));
-        assert_eq!(seconds(b"1.x"), None);
     }
 }

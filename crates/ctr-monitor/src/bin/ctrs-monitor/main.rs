@@ -38,7 +38,7 @@ fn main() -> ExitCode {
     match begin(&engine) {
         Ok(session) => session.run(engine),
         Err(error) => {
-            let text = error_chain(&error);
+            let text = ctr_sys::error::error_chain(&error);
             // The engine may be gone; then nobody needs the reason.
             let _unheard = engine.send(&Reply::Error(text).encode(), &[]);
             ExitCode::FAILURE
@@ -100,15 +100,4 @@ fn begin(engine: &MessageSocket) -> Result<session::Session, SysError> {
         )
     })?;
     session::Session::new(config, lock, signals)
-}
-
-fn error_chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -88,7 +88,7 @@ const RUN_FOREGROUND: Scenario = Scenario {
     reset: GONE,
 };
 const RUN_AND_REMOVE: Scenario = Scenario {
-    operations: &["create", "init", "start", "cleanup", "remove"],
+    operations: &["create", "init", "start", "remove"],
     setup: &[],
     command: RUN_RM,
     reset: GONE,

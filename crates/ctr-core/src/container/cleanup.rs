@@ -1,6 +1,6 @@
 //! After the end: everything of this boot is given back, and how it ended is written down.
 
-use ctr_state::record::OpKind;
+use ctr_state::record::{EventRecord, OpKind};
 use ctr_state::{ContainerLock, DurablePhase, EndReason, Ended, Grade, Op, Phase, PhaseName};
 use ctr_types::ContainerId;
 
@@ -21,17 +21,19 @@ impl Container<'_> {
             Err(error) if error.kind() == crate::ErrorKind::NotFound => return Ok(()),
             other => other?,
         };
+        if locked.record.config.auto_remove
+            && let Phase::Stopped(ended) | Phase::Exited(ended) = &locked.phase
+        {
+            // Removal gives everything back: a clean-up before it would do the same things twice.
+            self.engine.remove_container(&locked.lock, Some(ended))?;
+            return Ok(locked.lock.remove()?);
+        }
         match locked.phase.name() {
-            PhaseName::Configured | PhaseName::Exited => {}
-            PhaseName::Removing => return self.engine.remove_locked(locked.lock),
-            PhaseName::Created | PhaseName::Stopped | PhaseName::Stopping => locked.clean_up()?,
-            PhaseName::Running | PhaseName::Paused => return locked.admit(Op::Cleanup),
+            PhaseName::Configured | PhaseName::Exited => Ok(()),
+            PhaseName::Removing => self.engine.remove_locked(locked.lock),
+            PhaseName::Created | PhaseName::Stopped | PhaseName::Stopping => locked.clean_up(),
+            PhaseName::Running | PhaseName::Paused => locked.admit(Op::Cleanup),
         }
-        let ended = locked.phase.name() == PhaseName::Exited;
-        if ended && locked.record.config.auto_remove {
-            return self.engine.remove_locked(locked.lock);
-        }
-        Ok(())
     }
 }
 
@@ -79,13 +81,12 @@ impl Engine {
             CleanupStep::RemoveNetwork => self.ensure_no_network(id),
             CleanupStep::Unmount => self.ensure_not_mounted(id),
             CleanupStep::Record => {
-                let mut event = Self::event("container", "cleanup", id.as_str(), "");
-                if let DurablePhase::Exited(ended) = after {
-                    event.action = "died".into();
-                    event
-                        .attributes
-                        .insert("exitCode".into(), ended.exit_code.to_string());
-                }
+                let event = match after {
+                    DurablePhase::Exited(ended) => Self::died(id, ended),
+                    DurablePhase::Configured | DurablePhase::Up { .. } | DurablePhase::Removing => {
+                        Self::event("container", "cleanup", id.as_str(), "")
+                    }
+                };
                 // The exit record on disk is the durable one until this reaches it too.
                 self.transact(Grade::Volatile, |txn| {
                     txn.set_phase(id, after)?;
@@ -99,9 +100,20 @@ impl Engine {
         })
     }
 
+    /// The event of a run's end.
+    pub(crate) fn died(id: &ContainerId, ended: &Ended) -> EventRecord {
+        let mut event = Self::event("container", "died", id.as_str(), "");
+        let code = ended.exit_code.to_string();
+        event.attributes.insert("exitCode".into(), code);
+        event
+    }
+
     /// As [`Engine::ensure_no_processes`], but a monitor whose container has ended, and which is about to leave or waits for
     /// this clean-up, is left alone.
-    fn ensure_no_processes_unless_leaving(&self, id: &ContainerId) -> Result<(), EngineError> {
+    pub(crate) fn ensure_no_processes_unless_leaving(
+        &self,
+        id: &ContainerId,
+    ) -> Result<(), EngineError> {
         let live = ctr_monitor::live::Live::read(&self.roots.container_run(id).join("live"))?;
         if live.is_some_and(|live| live.stage == ctr_monitor::live::Stage::Exited) {
             return Ok(
@@ -127,7 +139,7 @@ impl Engine {
                 self.ensure_down(lock)?;
                 self.transact(Grade::Volatile, |txn| txn.set_phase(id, &after))?;
                 if record.config.auto_remove && phase.ended().is_some() {
-                    self.remove_container(lock)?;
+                    self.remove_container(lock, None)?;
                 }
                 Ok(())
             }

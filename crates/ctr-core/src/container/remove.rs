@@ -1,7 +1,7 @@
 //! Removing a container: "removing" is written down first, so that whoever comes after a crash goes on.
 
 use ctr_state::record::OpKind;
-use ctr_state::{ContainerLock, DurablePhase, Grade, Op};
+use ctr_state::{ContainerLock, DurablePhase, Ended, Grade, Op};
 use ctr_types::{ContainerId, OpId};
 
 use super::Container;
@@ -25,11 +25,17 @@ impl Container<'_> {
 impl Engine {
     /// Removes a container whose lock is held, whatever its phase, and its lock with it.
     pub(crate) fn remove_locked(&self, lock: ContainerLock) -> Result<(), EngineError> {
-        self.remove_container(&lock)?;
+        self.remove_container(&lock, None)?;
         Ok(lock.remove()?)
     }
 
-    pub(crate) fn remove_container(&self, lock: &ContainerLock) -> Result<(), EngineError> {
+    /// Removes a container. With `ended` it goes with the run that has just ended: the end is told, and the monitor, which
+    /// leaves by itself, is left alone.
+    pub(crate) fn remove_container(
+        &self,
+        lock: &ContainerLock,
+        ended: Option<&Ended>,
+    ) -> Result<(), EngineError> {
         let id = lock.id();
         let Some(record) = self.look(|store| store.container(id))? else {
             return Ok(());
@@ -43,7 +49,7 @@ impl Engine {
         };
         let name = record.config.name.to_string();
         self.options.hooks.run(RemoveStep::ALL, |step| {
-            self.remove_step(step, id, &operation, grade, &name)
+            self.remove_step(step, id, &operation, grade, &name, ended)
         })?;
         Ok(operation.lock.remove()?)
     }
@@ -55,13 +61,20 @@ impl Engine {
         operation: &Operation,
         grade: Grade,
         name: &str,
+        ended: Option<&Ended>,
     ) -> Result<(), EngineError> {
         let op = &operation.record.id;
         match step {
             RemoveStep::Claim => self.transact(grade, |txn| {
                 txn.set_phase(id, &DurablePhase::Removing)?;
+                if let Some(ended) = ended {
+                    txn.add_event(&Self::died(id, ended))?;
+                }
                 txn.begin_op(&operation.record)
             }),
+            RemoveStep::KillProcesses if ended.is_some() => {
+                self.ensure_no_processes_unless_leaving(id)
+            }
             RemoveStep::KillProcesses => self.ensure_no_processes(id),
             RemoveStep::DeleteRuntime => self.ensure_no_runtime_state(id),
             RemoveStep::RemoveCgroup => ensure_no_cgroup(id),

@@ -244,7 +244,7 @@ impl Check<'_> {
                 self.found(
                     object,
                     "it is being removed and nobody is at it",
-                    |engine| engine.remove_container(lock),
+                    |engine| engine.remove_container(lock, None),
                 );
                 Ok(())
             }

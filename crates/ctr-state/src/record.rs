@@ -18,9 +18,9 @@ pub struct ContainerRow {
     pub name: ContainerName,
     /// When it was created.
     pub created: Timestamp,
-    /// Id of its image.
-    pub image: Digest,
-    /// The name its image was asked for by.
+    /// Id of its image, if it has one.
+    pub image: Option<Digest>,
+    /// The name its image was asked for by, or its root directory.
     pub image_name: String,
     /// Its argument vector.
     pub command: Vec<String>,
@@ -94,6 +94,8 @@ pub enum OpKind {
     Stop,
     Cleanup,
     Remove,
+    /// A configuration is replaced: rename, update.
+    Replace,
     Import,
     Load,
     RemoveImage,
@@ -101,12 +103,13 @@ pub enum OpKind {
 
 impl OpKind {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Create,
         Self::Start,
         Self::Stop,
         Self::Cleanup,
         Self::Remove,
+        Self::Replace,
         Self::Import,
         Self::Load,
         Self::RemoveImage,
@@ -120,6 +123,7 @@ impl OpKind {
             Self::Stop => "stop",
             Self::Cleanup => "cleanup",
             Self::Remove => "remove",
+            Self::Replace => "replace",
             Self::Import => "import",
             Self::Load => "load",
             Self::RemoveImage => "remove-image",

@@ -141,6 +141,24 @@ pub enum StoreError {
     /// The container is gone.
     #[error("container {0} has been removed")]
     Removed(ContainerId),
+    /// Others need it.
+    #[error(
+        "container {container} has dependent containers which must be removed before it: {}", dependents.join(", ")
+    )]
+    HasDependents {
+        /// The container.
+        container: ContainerId,
+        /// Names of those that need it.
+        dependents: Vec<String>,
+    },
+    /// A container that another one needs is on its way out.
+    #[error("container {0}, which is needed, is being removed")]
+    DependencyRemoving(ContainerId),
+    /// The configuration was replaced meanwhile.
+    #[error(
+        "the configuration of container {0} was changed by another command meanwhile: try again"
+    )]
+    Superseded(ContainerId),
 }
 
 impl StoreError {
@@ -156,6 +174,9 @@ impl StoreError {
             | Self::LayerInUse(_)
             | Self::Newer { .. }
             | Self::DamagedRecord { .. }
+            | Self::HasDependents { .. }
+            | Self::DependencyRemoving(_)
+            | Self::Superseded(_)
             | Self::Removed(_) => false,
         }
     }
@@ -255,6 +276,9 @@ impl Store {
         if found == schema::VERSION {
             return Ok(());
         }
+        if found > 0 {
+            return self.migrate();
+        }
         if expect == Expect::Existing {
             return Err(StoreError::Damaged {
                 path: self.path.clone(),
@@ -288,6 +312,36 @@ impl Store {
         txn.commit().attempt("make the tables")?;
         // From here on the database file alone, without its log, is a store.
         self.checkpoint_beyond(0);
+        Ok(())
+    }
+
+    /// Brings a store of an older version along. Another process may be doing the same: whoever is second finds it done.
+    fn migrate(&mut self) -> Result<(), StoreError> {
+        // Tables that others refer to are made anew; the pragma has no effect inside a transaction.
+        self.connection
+            .pragma_update(None, "legacy_alter_table", true)
+            .attempt("bring the store to a new format")?;
+        self.connection
+            .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, false)
+            .attempt("bring the store to a new format")?;
+        let txn = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .attempt("begin")?;
+        for (from, statements) in schema::STEPS {
+            let now: u32 = txn
+                .query_row("PRAGMA user_version", [], |row| row.get(0))
+                .attempt("read the format")?;
+            if now == from {
+                txn.execute_batch(statements)
+                    .and_then(|()| txn.pragma_update(None, "user_version", from + 1))
+                    .attempt("bring the store to a new format")?;
+            }
+        }
+        txn.commit().attempt("bring the store to a new format")?;
+        self.connection
+            .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, true)
+            .attempt("bring the store to a new format")?;
         Ok(())
     }
 

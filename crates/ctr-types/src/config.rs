@@ -4,65 +4,26 @@
 //! a [`ContainerConfig::VERSION`]; unknown fields are ignored, missing ones take their default, so that a
 //! neighbouring version reads it.
 
+mod namespaces;
+mod network;
 mod process;
 mod resources;
 mod storage;
+mod validate;
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use process::{ProcessConfig, RlimitKind, Seccomp, Ulimit};
+pub use namespaces::{Namespace, Namespaces, Network};
+pub use network::{Dns, HostAddress, HostEntry, PortMapping, Protocol};
+pub use process::{ProcessConfig, RlimitKind, Seccomp, SelinuxLabels, Ulimit};
 pub use resources::Resources;
-pub use storage::{Mount, MountKind, Propagation, Rootfs};
+pub use storage::{ImageVolumes, Mount, MountKind, Propagation, Rootfs};
+pub use validate::ConfigError;
 
 use crate::{ContainerId, ContainerName, Signal};
-
-/// A namespace of the container: an own one, the host's, another container's or one at a path.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Namespace {
-    /// An own, new namespace.
-    #[default]
-    Private,
-    /// The host's.
-    Host,
-    /// Another container's, which becomes a dependency.
-    Container(ContainerId),
-    /// The one at this path.
-    Path(PathBuf),
-}
-
-/// How the container is connected.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Network {
-    /// An own network namespace with nothing but loopback, made by the runtime.
-    None,
-    /// The host's network namespace.
-    Host,
-    /// An own network namespace held by the engine under the run root.
-    #[default]
-    Private,
-}
-
-/// The namespaces of a container.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Namespaces {
-    /// Network.
-    pub network: Network,
-    /// Process ids.
-    pub pid: Namespace,
-    /// System V IPC and POSIX message queues.
-    pub ipc: Namespace,
-    /// Host name.
-    pub uts: Namespace,
-    /// View of the cgroup tree.
-    pub cgroup: Namespace,
-}
 
 /// Where the container's output goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,6 +53,9 @@ pub enum LogDriver {
 pub struct ContainerConfig {
     /// Version of this structure, [`ContainerConfig::VERSION`].
     pub version: u32,
+    /// How often it has been replaced, by `rename` and `update`.
+    #[serde(default)]
+    pub generation: u32,
     /// The id.
     pub id: ContainerId,
     /// The name, unique among containers and pods.
@@ -119,9 +83,27 @@ pub struct ContainerConfig {
     /// Namespaces.
     #[serde(default)]
     pub namespaces: Namespaces,
+    /// Ports of the host that lead to it.
+    #[serde(default)]
+    pub ports: Vec<PortMapping>,
+    /// What its resolv.conf says.
+    #[serde(default)]
+    pub dns: Dns,
+    /// Lines added to its hosts file.
+    #[serde(default)]
+    pub hosts: Vec<HostEntry>,
+    /// The image's own hosts file is left as it is.
+    #[serde(default)]
+    pub no_hosts: bool,
     /// Limits.
     #[serde(default)]
     pub resources: Resources,
+    /// The cgroup that its own lies in; none means the engine's.
+    #[serde(default)]
+    pub cgroup_parent: Option<String>,
+    /// Kernel parameters of its namespaces, such as `net.ipv4.ip_forward`.
+    #[serde(default)]
+    pub sysctls: BTreeMap<String, String>,
     /// Labels.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
@@ -153,4 +135,48 @@ impl ContainerConfig {
     pub const DEFAULT_SHM_SIZE: u64 = 64 << 20;
     /// Default seconds between the stop signal and SIGKILL (semantics.md T13).
     pub const DEFAULT_STOP_TIMEOUT: u32 = 10;
+
+    /// A container with nothing but a root file system and a program: everything else is the engine's default.
+    pub fn new(
+        id: ContainerId,
+        name: ContainerName,
+        rootfs: Rootfs,
+        process: ProcessConfig,
+    ) -> Self {
+        Self {
+            version: Self::VERSION,
+            generation: 0,
+            id,
+            name,
+            created: Timestamp::now(),
+            create_command: Vec::new(),
+            rootfs,
+            process,
+            mounts: Vec::new(),
+            read_only: false,
+            shm_size: Self::DEFAULT_SHM_SIZE,
+            hostname: None,
+            namespaces: Namespaces::default(),
+            ports: Vec::new(),
+            dns: Dns::default(),
+            hosts: Vec::new(),
+            no_hosts: false,
+            resources: Resources::default(),
+            cgroup_parent: None,
+            sysctls: BTreeMap::new(),
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+            stop_signal: Signal::TERM,
+            stop_timeout: Self::DEFAULT_STOP_TIMEOUT,
+            log: LogConfig::default(),
+            runtime: None,
+            auto_remove: false,
+            strict: false,
+        }
+    }
+
+    /// The containers that this one needs: none of them may be removed before it.
+    pub fn dependencies(&self) -> BTreeSet<ContainerId> {
+        self.namespaces.dependencies()
+    }
 }

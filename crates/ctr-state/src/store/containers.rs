@@ -1,6 +1,5 @@
 //! Containers and their names.
 
-use ctr_types::config::Rootfs;
 use ctr_types::{ContainerConfig, ContainerId, ContainerName};
 use rusqlite::{OptionalExtension as _, Row, params};
 
@@ -19,7 +18,7 @@ struct Raw {
     /// None only in a damaged store, which must not hide the container.
     name: Option<String>,
     created: i64,
-    image: String,
+    image: Option<String>,
     image_name: String,
     command: String,
     labels: String,
@@ -48,7 +47,7 @@ impl Raw {
             id: from_text(self.id, &object)?,
             name: from_text(self.name.unwrap_or_default(), &object)?,
             created: from_nanos(self.created),
-            image: from_text(self.image, &object)?,
+            image: self.image.map(|id| from_text(id, &object)).transpose()?,
             image_name: self.image_name,
             command: from_json(&self.command, &object)?,
             labels: from_json(&self.labels, &object)?,
@@ -58,7 +57,49 @@ impl Raw {
     }
 }
 
+/// The containers that need `id`, with their names.
+fn dependents(
+    connection: &rusqlite::Connection,
+    id: &ContainerId,
+) -> Result<Vec<(ContainerId, Option<String>)>, StoreError> {
+    let found: Vec<(String, Option<String>)> = connection
+        .prepare_cached(
+            "SELECT dependency.container, name.name FROM dependency \
+             LEFT JOIN name ON name.container = dependency.container WHERE needs = ?1 ORDER BY 1",
+        )
+        .and_then(|mut statement| {
+            statement
+                .query_map([id.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
+                .and_then(Iterator::collect)
+        })
+        .attempt("look up dependents")?;
+    found
+        .into_iter()
+        .map(|(id, name)| Ok((from_text(id, "a dependency")?, name)))
+        .collect()
+}
+
 impl Store {
+    /// The containers that need `id`: they share a namespace of it.
+    pub fn dependents(&self, id: &ContainerId) -> Result<Vec<ContainerId>, StoreError> {
+        let found = dependents(&self.connection, id)?;
+        Ok(found.into_iter().map(|(id, _)| id).collect())
+    }
+
+    /// The cgroup parent in a container's configuration, without reading the rest; none when it names none, or is gone.
+    pub fn cgroup_parent(&self, id: &ContainerId) -> Result<Option<String>, StoreError> {
+        let found: Option<Option<String>> = self
+            .connection
+            .prepare_cached("SELECT json ->> '$.cgroup_parent' FROM config WHERE container = ?1")
+            .and_then(|mut statement| {
+                statement
+                    .query_row([id.as_str()], |row| row.get(0))
+                    .optional()
+            })
+            .attempt("read a container")?;
+        Ok(found.flatten())
+    }
+
     /// The container, if it is there.
     pub fn container(&self, id: &ContainerId) -> Result<Option<ContainerRecord>, StoreError> {
         let found: Option<(String, String)> = self
@@ -164,20 +205,18 @@ impl Txn<'_> {
     pub fn insert_container(&self, record: &ContainerRecord) -> Result<(), StoreError> {
         let ContainerRecord { config, phase } = record;
         let object = format!("container {}", config.id);
-        let Rootfs::Image {
-            id: image,
-            name: image_name,
-            ..
-        } = &config.rootfs;
-        self.require_image(image, image_name)?;
+        let image = config.rootfs.image();
+        if let Some((id, name)) = image {
+            self.require_image(id, name)?;
+        }
         self.0
             .execute(
                 "INSERT INTO container VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
                 params![
                     config.id.as_str(),
                     to_nanos(config.created),
-                    image.as_str(),
-                    image_name,
+                    image.map(|(id, _)| id.as_str()),
+                    config.rootfs.shown(),
                     to_json(&config.process.args(), &object)?,
                     to_json(&config.labels, &object)?,
                     config.auto_remove,
@@ -192,7 +231,47 @@ impl Txn<'_> {
                 params![config.id.as_str(), to_json(config, &object)?],
             )
             .attempt("add a container")?;
+        for needed in config.dependencies() {
+            self.add_dependency(&config.id, &needed)?;
+        }
         Ok(())
+    }
+
+    /// Records that a container needs another, which from now on is removed only after it.
+    fn add_dependency(&self, id: &ContainerId, needed: &ContainerId) -> Result<(), StoreError> {
+        match self.phase(needed) {
+            Ok(DurablePhase::Removing) => {
+                return Err(StoreError::DependencyRemoving(needed.clone()));
+            }
+            Ok(DurablePhase::Configured | DurablePhase::Up { .. } | DurablePhase::Exited(_)) => {}
+            Err(error) => return Err(error),
+        }
+        self.0
+            .execute(
+                "INSERT INTO dependency VALUES (?1, ?2)",
+                params![id.as_str(), needed.as_str()],
+            )
+            .attempt("record a dependency")?;
+        Ok(())
+    }
+
+    /// Makes sure that no container needs this one, so that it may go.
+    ///
+    /// # Errors
+    /// [`StoreError::HasDependents`].
+    pub fn require_no_dependents(&self, id: &ContainerId) -> Result<(), StoreError> {
+        let dependents: Vec<String> = dependents(&self.0, id)?
+            .into_iter()
+            .map(|(id, name)| name.unwrap_or_else(|| id.to_string()))
+            .collect();
+        if dependents.is_empty() {
+            return Ok(());
+        }
+        let container = id.clone();
+        Err(StoreError::HasDependents {
+            container,
+            dependents,
+        })
     }
 
     fn claim_name(&self, id: &ContainerId, name: &ContainerName) -> Result<(), StoreError> {
@@ -268,18 +347,29 @@ impl Txn<'_> {
         }
     }
 
-    /// Replaces a container's configuration, and its name with it (rename, update).
+    /// Replaces a container's configuration, and its name with it (rename, update). The new one carries the next
+    /// generation.
+    ///
+    /// # Errors
+    /// [`StoreError::Superseded`] when it does not follow the one that is there; [`StoreError::NameInUse`].
     pub fn replace_config(&self, config: &ContainerConfig) -> Result<(), StoreError> {
         let object = format!("container {}", config.id);
         let changed = self
             .0
             .execute(
-                "UPDATE config SET json = ?2 WHERE container = ?1",
-                params![config.id.as_str(), to_json(config, &object)?],
+                "UPDATE config SET json = ?2 \
+                 WHERE container = ?1 AND coalesce(json ->> '$.generation', 0) + 1 = ?3",
+                params![
+                    config.id.as_str(),
+                    to_json(config, &object)?,
+                    config.generation
+                ],
             )
             .attempt("replace a configuration")?;
         if changed != 1 {
-            return Err(StoreError::Removed(config.id.clone()));
+            // Gone, or changed by somebody else.
+            self.phase(&config.id)?;
+            return Err(StoreError::Superseded(config.id.clone()));
         }
         self.0
             .execute(

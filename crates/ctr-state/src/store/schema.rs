@@ -1,7 +1,7 @@
 //! The tables. A change raises [`VERSION`] and adds a step that brings older stores along.
 
 /// The format written, SQLite's `user_version`.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// Names live in a table of their own, so that containers and pods share one space of names (semantics.md T8), and
 /// go with their owner by the schema, not by a promise. `config` is apart from `container` because `ps` does not read it.
@@ -9,7 +9,7 @@ pub(super) const CREATE: &str = "
 CREATE TABLE container (
     id          TEXT PRIMARY KEY,
     created     INTEGER NOT NULL,
-    image       TEXT NOT NULL REFERENCES image (id) ON DELETE RESTRICT,
+    image       TEXT REFERENCES image (id) ON DELETE RESTRICT,
     image_name  TEXT NOT NULL,
     command     TEXT NOT NULL,
     labels      TEXT NOT NULL,
@@ -17,6 +17,12 @@ CREATE TABLE container (
     phase       TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX container_image ON container (image);
+CREATE TABLE dependency (
+    container TEXT NOT NULL REFERENCES container (id) ON DELETE CASCADE,
+    needs     TEXT NOT NULL REFERENCES container (id) ON DELETE RESTRICT,
+    PRIMARY KEY (container, needs)
+) WITHOUT ROWID;
+CREATE INDEX dependency_needs ON dependency (needs);
 CREATE TABLE config (
     container TEXT PRIMARY KEY REFERENCES container (id) ON DELETE CASCADE,
     json      TEXT NOT NULL
@@ -73,3 +79,32 @@ CREATE TABLE event (
     attributes TEXT NOT NULL
 );
 ";
+
+/// What brings a store of one version to the next: the version it starts from, and the statements, run in one transaction
+/// with foreign keys off (sqlite.org, "Making Other Kinds Of Table Schema Changes").
+pub(super) const STEPS: [(u32, &str); 1] = [(
+    1,
+    // Containers without an image, and what containers need of each other.
+    "
+CREATE TABLE container_2 (
+    id          TEXT PRIMARY KEY,
+    created     INTEGER NOT NULL,
+    image       TEXT REFERENCES image (id) ON DELETE RESTRICT,
+    image_name  TEXT NOT NULL,
+    command     TEXT NOT NULL,
+    labels      TEXT NOT NULL,
+    auto_remove INTEGER NOT NULL,
+    phase       TEXT NOT NULL
+) WITHOUT ROWID;
+INSERT INTO container_2 SELECT id, created, image, image_name, command, labels, auto_remove, phase FROM container;
+DROP TABLE container;
+ALTER TABLE container_2 RENAME TO container;
+CREATE INDEX container_image ON container (image);
+CREATE TABLE dependency (
+    container TEXT NOT NULL REFERENCES container (id) ON DELETE CASCADE,
+    needs     TEXT NOT NULL REFERENCES container (id) ON DELETE RESTRICT,
+    PRIMARY KEY (container, needs)
+) WITHOUT ROWID;
+CREATE INDEX dependency_needs ON dependency (needs);
+",
+)];

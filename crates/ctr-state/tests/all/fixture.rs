@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use ctr_state::record::{ContainerRecord, ImageRecord, LayerRecord};
 use ctr_state::store::Expect;
 use ctr_state::{DurablePhase, Grade, Store, StoreError};
-use ctr_types::config::{ContainerConfig, LogConfig, Namespaces, ProcessConfig, Resources, Rootfs};
-use ctr_types::{ContainerId, Digest, Signal, Timestamp};
+use ctr_types::config::{ContainerConfig, ProcessConfig, Rootfs};
+use ctr_types::{ContainerId, Digest, Timestamp};
 
 pub(crate) fn image_id() -> Digest {
     Digest::of(b"image")
@@ -40,37 +40,20 @@ pub(crate) fn image() -> ImageRecord {
 }
 
 pub(crate) fn container(name: &str) -> ContainerRecord {
+    let rootfs = Rootfs::Image {
+        id: image_id(),
+        name: "busybox".into(),
+        layers: vec![],
+    };
+    let process = ProcessConfig {
+        command: vec!["true".into()],
+        ..ProcessConfig::default()
+    };
+    let id = ContainerId::random().unwrap();
+    let mut config = ContainerConfig::new(id, name.parse().unwrap(), rootfs, process);
+    config.labels.insert("a".into(), "b".into());
     ContainerRecord {
-        config: ContainerConfig {
-            version: ContainerConfig::VERSION,
-            id: ContainerId::random().unwrap(),
-            name: name.parse().unwrap(),
-            created: Timestamp::now(),
-            create_command: vec![],
-            rootfs: Rootfs::Image {
-                id: image_id(),
-                name: "busybox".into(),
-                layers: vec![],
-            },
-            process: ProcessConfig {
-                command: vec!["true".into()],
-                ..ProcessConfig::default()
-            },
-            mounts: vec![],
-            read_only: false,
-            shm_size: ContainerConfig::DEFAULT_SHM_SIZE,
-            hostname: None,
-            namespaces: Namespaces::default(),
-            resources: Resources::default(),
-            labels: BTreeMap::from([("a".into(), "b".into())]),
-            annotations: BTreeMap::new(),
-            stop_signal: Signal::TERM,
-            stop_timeout: 10,
-            log: LogConfig::default(),
-            runtime: None,
-            auto_remove: false,
-            strict: false,
-        },
+        config,
         phase: DurablePhase::Configured,
     }
 }

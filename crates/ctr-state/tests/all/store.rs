@@ -3,6 +3,7 @@
 use ctr_state::record::{EventRecord, OpKind, OpRecord};
 use ctr_state::store::{Expect, HARD_LOG_LIMIT};
 use ctr_state::{DurablePhase, Grade, Store, StoreError};
+use ctr_types::config::{Namespace, Rootfs};
 use ctr_types::{OpId, Timestamp};
 
 use crate::fixture::{container, image, image_id, insert, layer, store_with_image};
@@ -55,12 +56,13 @@ fn t08_a_name_is_unique_and_goes_with_its_container() {
 }
 
 #[test]
-fn rename_moves_the_name_in_one_step() {
+fn b26_rename_moves_the_name_in_one_step() {
     let (_dir, mut store) = store_with_image();
     let mut web = container("web");
     insert(&mut store, &web).unwrap();
     insert(&mut store, &container("taken")).unwrap();
     web.config.name = "taken".parse().unwrap();
+    web.config.generation += 1;
     let error = store
         .transact(Grade::Durable, |txn| txn.replace_config(&web.config))
         .unwrap_err();
@@ -263,4 +265,122 @@ fn the_log_stays_bounded() {
         .len();
     assert!(log <= HARD_LOG_LIMIT + (64 << 10), "{log}");
     store.verify().unwrap();
+}
+
+#[test]
+fn t07_a_configuration_is_replaced_only_by_the_one_that_follows_it() {
+    let (_dir, mut store) = store_with_image();
+    let mut web = container("web");
+    insert(&mut store, &web).unwrap();
+    let replace = |store: &mut Store, config: &ctr_types::ContainerConfig| {
+        store.transact(Grade::Durable, |txn| txn.replace_config(config))
+    };
+    let same = replace(&mut store, &web.config);
+    assert!(matches!(same, Err(StoreError::Superseded(_))), "{same:?}");
+    web.config.generation = 1;
+    web.config.stop_timeout = 3;
+    replace(&mut store, &web.config).unwrap();
+    let late = replace(&mut store, &web.config);
+    assert!(
+        matches!(late, Err(StoreError::Superseded(_))),
+        "two of one generation"
+    );
+    let kept = store.container(&web.config.id).unwrap().unwrap();
+    assert_eq!(kept.config.stop_timeout, 3);
+    let gone = container("gone");
+    let gone = replace(&mut store, &gone.config);
+    assert!(matches!(gone, Err(StoreError::Removed(_))));
+}
+
+#[test]
+fn t11_what_others_need_goes_last() {
+    let (_dir, mut store) = store_with_image();
+    let base = container("base");
+    let mut user = container("user");
+    user.config.namespaces.pid = Namespace::Container(base.config.id.clone());
+    let early = insert(&mut store, &user);
+    assert!(
+        matches!(early, Err(StoreError::Removed(_))),
+        "it needs what is not there"
+    );
+    insert(&mut store, &base).unwrap();
+    insert(&mut store, &user).unwrap();
+    let needed = &base.config.id;
+    assert_eq!(store.dependents(needed).unwrap(), [user.config.id.clone()]);
+    let refused: Result<(), StoreError> =
+        store.transact(Grade::Volatile, |txn| txn.require_no_dependents(needed));
+    assert!(refused.unwrap_err().to_string().contains("user"));
+    let forced: Result<(), StoreError> =
+        store.transact(Grade::Volatile, |txn| txn.delete_container(needed));
+    assert!(forced.is_err(), "the schema holds it, whoever asks");
+    let removing = |store: &mut Store| -> Result<(), StoreError> {
+        store.transact(Grade::Volatile, |txn| {
+            txn.delete_container(&user.config.id)?;
+            txn.require_no_dependents(needed)?;
+            txn.set_phase(needed, &DurablePhase::Removing)
+        })
+    };
+    removing(&mut store).unwrap();
+    let late = insert(&mut store, &user);
+    assert!(matches!(late, Err(StoreError::DependencyRemoving(_))));
+}
+
+#[test]
+fn f37_a_store_of_the_first_format_is_brought_along() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.db");
+    let old = rusqlite::Connection::open(&path).unwrap();
+    old.execute_batch(include_str!("schema-1.sql")).unwrap();
+    let web = container("web");
+    let json = serde_json::to_string(&web.config).unwrap();
+    let image = image_id();
+    old.execute_batch(&format!(
+        "PRAGMA journal_mode = WAL;
+         INSERT INTO image VALUES ('{image}', '{image}', 1, NULL, 'amd64', 'linux', '{{}}', 0);
+         INSERT INTO container VALUES ('{id}', 5, '{image}', 'busybox', '[\"true\"]', '{{}}', 0, '{{\"phase\":\"configured\"}}');
+         INSERT INTO config VALUES ('{id}', '{json}');
+         INSERT INTO name VALUES ('web', '{id}');
+         PRAGMA user_version = 1;",
+        id = web.config.id,
+    ))
+    .unwrap();
+    drop(old);
+    let mut store = Store::open(&path, Expect::Existing).unwrap();
+    assert_eq!(store.container(&web.config.id).unwrap().unwrap(), web);
+    assert_eq!(store.resolve_container("web").unwrap(), web.config.id);
+    let rows = store.container_rows().unwrap();
+    assert_eq!(rows[0].as_ref().unwrap().image, Some(image));
+    let mut user = container("user");
+    user.config.namespaces.pid = Namespace::Container(web.config.id.clone());
+    insert(&mut store, &user).unwrap();
+    store.verify().unwrap();
+    let gone: Result<(), StoreError> = store.transact(Grade::Volatile, |txn| {
+        txn.delete_container(&user.config.id)?;
+        txn.delete_container(&web.config.id)
+    });
+    gone.unwrap();
+    assert!(
+        store.resolve_container("web").is_err(),
+        "the name goes with its owner"
+    );
+}
+
+#[test]
+fn t09_a_container_without_an_image_is_kept_too() {
+    let (_dir, mut store) = store_with_image();
+    let mut bare = container("bare");
+    bare.config.rootfs = Rootfs::Directory {
+        path: "/srv/root".into(),
+        overlay: true,
+    };
+    bare.config.cgroup_parent = Some("/machine".into());
+    insert(&mut store, &bare).unwrap();
+    let rows = store.container_rows().unwrap();
+    let row = rows[0].as_ref().unwrap();
+    assert_eq!((&row.image, row.image_name.as_str()), (&None, "/srv/root"));
+    let parent = store.cgroup_parent(&bare.config.id).unwrap();
+    assert_eq!(parent.as_deref(), Some("/machine"));
+    insert(&mut store, &container("plain")).unwrap();
+    let plain = store.resolve_container("plain").unwrap();
+    assert_eq!(store.cgroup_parent(&plain).unwrap(), None);
 }

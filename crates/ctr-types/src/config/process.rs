@@ -113,6 +113,16 @@ pub enum Seccomp {
     File(PathBuf),
 }
 
+/// SELinux labels (`user:role:type:level`); none means unlabelled.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SelinuxLabels {
+    /// Of its processes.
+    pub process: Option<String>,
+    /// Of its files.
+    pub mount: Option<String>,
+}
+
 /// What runs in the container.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -127,6 +137,10 @@ pub struct ProcessConfig {
     pub workdir: String,
     /// `user[:group]` by name or id; empty means root.
     pub user: String,
+    /// Groups besides those of the user, by name or id.
+    pub groups: Vec<String>,
+    /// File mode creation mask; none means the runtime's.
+    pub umask: Option<u32>,
     /// A terminal is allocated.
     pub terminal: bool,
     /// Standard input stays open.
@@ -141,6 +155,10 @@ pub struct ProcessConfig {
     pub no_new_privileges: bool,
     /// System call filter.
     pub seccomp: Seccomp,
+    /// SELinux labels, applied where SELinux is on.
+    pub selinux: SelinuxLabels,
+    /// AppArmor profile, applied where AppArmor is on; none means the runtime's.
+    pub apparmor: Option<String>,
     /// Resource limits asked for.
     pub ulimits: Vec<Ulimit>,
 }

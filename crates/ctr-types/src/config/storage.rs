@@ -19,6 +19,44 @@ pub enum Rootfs {
         /// Diff ids of its layers, the lowest first.
         layers: Vec<Digest>,
     },
+    /// A directory of the host (`--rootfs`).
+    Directory {
+        /// Absolute path on the host.
+        path: PathBuf,
+        /// Changes go into the container's own layer, and the directory stays as it is (`--rootfs PATH:O`).
+        overlay: bool,
+    },
+}
+
+impl Rootfs {
+    /// The image's name, or the directory.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Image { name, .. } => name.clone(),
+            Self::Directory { path, .. } => path.display().to_string(),
+        }
+    }
+
+    /// The image's id and name, if it is made of one.
+    pub fn image(&self) -> Option<(&Digest, &str)> {
+        match self {
+            Self::Image { id, name, .. } => Some((id, name)),
+            Self::Directory { .. } => None,
+        }
+    }
+}
+
+/// What becomes of the volumes that an image declares (`--image-volume`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ImageVolumes {
+    /// Each becomes an anonymous volume, filled with what the image has there.
+    #[default]
+    Anonymous,
+    /// Each becomes a tmpfs.
+    Tmpfs,
+    /// They are directories of the image like others.
+    Ignore,
 }
 
 /// Which way later mounts and unmounts travel (mount_namespaces(7)).
@@ -61,6 +99,13 @@ pub enum MountKind {
         recursive: bool,
         /// Propagation.
         propagation: Propagation,
+    },
+    /// A directory of the container's own, outside its layer; it goes with the container.
+    Anonymous {
+        /// Its name: 64 hex digits.
+        volume: String,
+        /// What the root file system has there is copied into it when it is first mounted.
+        copy_up: bool,
     },
     /// A fresh tmpfs.
     Tmpfs {

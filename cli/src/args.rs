@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    attach, create, exec, images, import, info, init, inspect, kill, load, logs, pause, ps,
-    restart, rm, rmi, run, start, stop, system, tag, version, wait,
+    attach, create, exec, images, import, info, init, inspect, kill, load, logs, pause, ps, rename,
+    restart, rm, rmi, run, start, stop, system, tag, update, version, wait,
 };
 
 /// A container engine without a daemon
@@ -120,6 +120,10 @@ pub(crate) enum ContainerVerb {
     Attach(attach::AttachArgs),
     /// Removes containers
     Rm(rm::RmArgs),
+    /// Gives a container another name
+    Rename(rename::RenameArgs),
+    /// Changes a container's limits
+    Update(Box<update::UpdateArgs>),
 }
 
 /// `container VERB`.

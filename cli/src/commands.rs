@@ -13,6 +13,7 @@ pub(crate) mod load;
 pub(crate) mod logs;
 pub(crate) mod pause;
 pub(crate) mod ps;
+pub(crate) mod rename;
 pub(crate) mod restart;
 pub(crate) mod rm;
 pub(crate) mod rmi;
@@ -22,6 +23,7 @@ pub(crate) mod start;
 pub(crate) mod stop;
 pub(crate) mod system;
 pub(crate) mod tag;
+pub(crate) mod update;
 pub(crate) mod version;
 pub(crate) mod wait;
 
@@ -77,6 +79,8 @@ fn container(globals: &Globals, verb: ContainerVerb) -> anyhow::Result<ExitCode>
         ContainerVerb::Exec(args) => exec::run(globals, args),
         ContainerVerb::Attach(args) => attach::run(globals, args),
         ContainerVerb::Rm(args) => rm::run(globals, &args),
+        ContainerVerb::Rename(args) => rename::run(globals, &args),
+        ContainerVerb::Update(args) => update::run(globals, *args),
     }
 }
 

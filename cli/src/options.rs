@@ -1,6 +1,9 @@
 //! Options that make a container, and the values they take.
 
 pub(crate) mod mount;
+pub(crate) mod namespace;
+pub(crate) mod network;
+pub(crate) mod security;
 pub(crate) mod value;
 
 use std::collections::BTreeMap;
@@ -8,11 +11,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use ctr_core::CreateRequest;
-use ctr_core::types::config::{
-    LogConfig, LogDriver, Mount, Namespace, Namespaces, Network, Resources, Seccomp, Ulimit,
-};
+use ctr_core::types::config::{ImageVolumes, LogConfig, LogDriver, Mount, Resources, Ulimit};
 use ctr_core::types::{ContainerName, Signal};
+use ctr_core::{CreateRequest, Engine, RootSource};
 
 /// Options of `create` and `run`.
 #[derive(Debug, Args)]
@@ -45,9 +46,6 @@ pub(crate) struct ContainerOptions {
     /// Working directory
     #[arg(short, long, value_name = "DIR")]
     workdir: Option<String>,
-    /// User and group
-    #[arg(short, long, value_name = "USER[:GROUP]")]
-    user: Option<String>,
     /// Replace the image's entrypoint; a JSON array or one word
     #[arg(long, value_name = "COMMAND")]
     entrypoint: Option<String>,
@@ -60,42 +58,33 @@ pub(crate) struct ContainerOptions {
     /// Mount a tmpfs
     #[arg(long, value_name = "TARGET[:OPTIONS]", value_parser = mount::tmpfs)]
     tmpfs: Vec<Mount>,
-    /// How it is connected: none, host or private
-    #[arg(long, visible_alias = "net", value_name = "MODE", value_parser = network)]
-    network: Option<Network>,
+    /// What becomes of the image's volumes: anonymous, tmpfs or ignore
+    #[arg(long, value_name = "MODE", value_parser = image_volumes)]
+    image_volume: Option<ImageVolumes>,
     /// Host name
     #[arg(short, long, value_name = "NAME")]
     hostname: Option<String>,
-    /// Process ids: private or host
-    #[arg(long, value_name = "MODE", value_parser = namespace)]
-    pid: Option<Namespace>,
-    /// System V IPC and POSIX message queues: private or host
-    #[arg(long, value_name = "MODE", value_parser = namespace)]
-    ipc: Option<Namespace>,
-    /// Host name and domain name: private or host
-    #[arg(long, value_name = "MODE", value_parser = namespace)]
-    uts: Option<Namespace>,
-    /// View of the cgroup tree: private or host
-    #[arg(long, value_name = "MODE", value_parser = namespace)]
-    cgroupns: Option<Namespace>,
+    #[command(flatten)]
+    namespaces: namespace::NamespaceOptions,
+    #[command(flatten)]
+    network: network::NetworkOptions,
+    #[command(flatten)]
+    security: security::SecurityOptions,
+    /// Set a kernel parameter of its namespaces
+    #[arg(long, value_name = "NAME=VALUE")]
+    sysctl: Vec<String>,
+    /// Cgroup that its own is made in
+    #[arg(long, value_name = "PATH")]
+    cgroup_parent: Option<String>,
+    /// The image is a directory of the host; with :O it stays as it is
+    #[arg(long)]
+    rootfs: bool,
     /// Add a label
     #[arg(short, long, value_name = "NAME[=VALUE]")]
     label: Vec<String>,
     /// Add an annotation
     #[arg(long, value_name = "NAME=VALUE")]
     annotation: Vec<String>,
-    /// Add a capability
-    #[arg(long, value_name = "CAP", value_delimiter = ',')]
-    cap_add: Vec<String>,
-    /// Drop a capability
-    #[arg(long, value_name = "CAP", value_delimiter = ',')]
-    cap_drop: Vec<String>,
-    /// All capabilities, nothing hidden
-    #[arg(long)]
-    privileged: bool,
-    /// no-new-privileges, seccomp=unconfined or seccomp=FILE
-    #[arg(long, value_name = "OPTION")]
-    security_opt: Vec<String>,
     /// Mount the root file system read-only
     #[arg(long)]
     read_only: bool,
@@ -154,24 +143,26 @@ pub(crate) struct ContainerOptions {
     command: Vec<String>,
 }
 
-fn network(text: &str) -> Result<Network, String> {
+fn image_volumes(text: &str) -> Result<ImageVolumes, String> {
     match text {
-        "none" => Ok(Network::None),
-        "host" => Ok(Network::Host),
-        "private" => Ok(Network::Private),
-        _ => Err("use none, host or private; this version has no other networks".into()),
+        "anonymous" | "bind" => Ok(ImageVolumes::Anonymous),
+        "tmpfs" => Ok(ImageVolumes::Tmpfs),
+        "ignore" => Ok(ImageVolumes::Ignore),
+        _ => Err("use anonymous, tmpfs or ignore".into()),
     }
 }
 
-fn namespace(text: &str) -> Result<Namespace, String> {
-    match text {
-        "private" => Ok(Namespace::Private),
-        "host" => Ok(Namespace::Host),
-        text => match text.strip_prefix("ns:") {
-            Some(path) if path.starts_with('/') => Ok(Namespace::Path(path.into())),
-            Some(_) | None => Err("use private, host or ns:PATH".into()),
-        },
+/// The image, or with `--rootfs` the directory.
+fn root_source(text: String, is_directory: bool) -> anyhow::Result<RootSource> {
+    if !is_directory {
+        return Ok(RootSource::Image(text));
     }
+    let (path, overlay) = match text.strip_suffix(":O") {
+        Some(path) => (path, true),
+        None => (text.as_str(), false),
+    };
+    let path = std::path::absolute(path).with_context(|| format!("make {path} absolute"))?;
+    Ok(RootSource::Directory { path, overlay })
 }
 
 fn log_driver(text: &str) -> Result<LogDriver, String> {
@@ -241,57 +232,29 @@ fn entrypoint(text: &str) -> Vec<String> {
 }
 
 impl ContainerOptions {
-    /// What the options ask for.
-    pub(crate) fn request(self) -> anyhow::Result<CreateRequest> {
+    /// What the options ask for; containers that they name are looked up in the engine.
+    pub(crate) fn request(self, engine: &Engine) -> anyhow::Result<CreateRequest> {
         let mut mounts = self.volume;
         mounts.extend(self.mount);
         mounts.extend(self.tmpfs);
-        let (mut no_new_privileges, mut seccomp) = (false, Seccomp::Default);
-        for option in &self.security_opt {
-            match option.split_once(['=', ':']).unwrap_or((option, "")) {
-                ("no-new-privileges", "" | "true") => no_new_privileges = true,
-                ("no-new-privileges", "false") => no_new_privileges = false,
-                ("seccomp", "unconfined") => seccomp = Seccomp::Unconfined,
-                ("seccomp", file) if !file.is_empty() => {
-                    let file = std::path::absolute(file)
-                        .with_context(|| format!("make {file} absolute"))?;
-                    seccomp = Seccomp::File(file);
-                }
-                // Neither SELinux nor AppArmor confines containers of this version: nothing to switch off.
-                ("label", _) | ("apparmor", "unconfined") => {}
-                _ => bail!(
-                    "invalid --security-opt {option:?}: use no-new-privileges, seccomp=unconfined or seccomp=FILE"
-                ),
-            }
-        }
-        let defaults = Namespaces::default();
-        Ok(CreateRequest {
-            image: self.image,
+        let mut request = CreateRequest {
+            source: root_source(self.image, self.rootfs)?,
             name: self.name,
             replace: self.replace,
             command: self.command,
             entrypoint: self.entrypoint.as_deref().map(entrypoint),
             env: environment(&self.env_file, &self.env)?,
             workdir: self.workdir,
-            user: self.user,
             hostname: self.hostname,
             labels: map(&self.label, "label")?,
             annotations: map(&self.annotation, "annotation")?,
             mounts,
-            namespaces: Namespaces {
-                network: self.network.unwrap_or(defaults.network),
-                pid: self.pid.unwrap_or(defaults.pid),
-                ipc: self.ipc.unwrap_or(defaults.ipc),
-                uts: self.uts.unwrap_or(defaults.uts),
-                cgroup: self.cgroupns.unwrap_or(defaults.cgroup),
-            },
+            image_volumes: self.image_volume.unwrap_or_default(),
+            namespaces: self.namespaces.resolve(engine)?,
+            sysctls: map(&self.sysctl, "sysctl")?,
+            cgroup_parent: self.cgroup_parent,
             terminal: self.tty,
             stdin: self.interactive,
-            cap_add: self.cap_add,
-            cap_drop: self.cap_drop,
-            privileged: self.privileged,
-            no_new_privileges,
-            seccomp,
             ulimits: self.ulimit,
             read_only: self.read_only,
             resources: Resources {
@@ -310,7 +273,11 @@ impl ContainerOptions {
             auto_remove: self.rm,
             strict: self.strict,
             create_command: std::env::args().collect(),
-        })
+            ..CreateRequest::default()
+        };
+        self.network.apply(&mut request)?;
+        self.security.apply(&mut request)?;
+        Ok(request)
     }
 }
 

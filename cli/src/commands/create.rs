@@ -33,7 +33,7 @@ pub(crate) fn create(engine: &Engine, options: ContainerOptions) -> anyhow::Resu
     // Before anything is made: a file that is there belongs to another container.
     let file = cidfile.as_deref().map(create_cidfile).transpose()?;
     let created = options
-        .request()
+        .request(engine)
         .and_then(|request| Ok(engine.create(&request)?));
     match (created, file, cidfile) {
         (Ok(container), Some(mut file), Some(path)) => {

@@ -20,7 +20,9 @@ pub(crate) fn run(globals: &Globals, args: &InitArgs) -> anyhow::Result<ExitCode
     let engine = context::open(globals)?;
     let names = args.selection.names(&engine, |_| true)?;
     let init = |name: String| {
-        let started = engine.container(&name)?.lock()?.init()?;
+        let container = engine.container(&name)?;
+        container.start_dependencies()?;
+        let started = container.lock()?.init()?;
         tell_degraded(globals, &started.degraded);
         output::line(&name)
     };

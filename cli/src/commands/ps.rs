@@ -109,8 +109,8 @@ impl Filter {
                     || untagged == image
                     || container
                         .image
-                        .hex()
-                        .starts_with(image.trim_start_matches("sha256:"))
+                        .as_ref()
+                        .is_some_and(|id| id.hex().starts_with(image.trim_start_matches("sha256:")))
             }
             Self::Exited(code) => container
                 .phase
@@ -260,7 +260,7 @@ fn as_json(engine: &Engine, container: &ContainerSummary, now: Timestamp) -> Val
         "ExitedAt": seconds(ended.and_then(|ended| ended.finished_at)),
         "Id": container.id,
         "Image": container.image_name,
-        "ImageID": container.image.hex(),
+        "ImageID": container.image.as_ref().map_or("", |id| id.hex()),
         "IsInfra": false,
         "Labels": container.labels,
         "Mounts": mounts,

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use ctr_core::{ContainerSummary, Denied, EngineError, ErrorKind};
+use ctr_core::{ContainerSummary, Denied, Engine, EngineError, ErrorKind};
 
 use super::select::Selection;
 use crate::args::Globals;
@@ -21,6 +21,9 @@ pub(crate) struct RmArgs {
     /// Seconds that one that runs has until it is killed; 0 when not said
     #[arg(short, long, value_name = "SECONDS", requires = "force")]
     time: Option<u32>,
+    /// Remove the containers that need these as well
+    #[arg(long)]
+    depend: bool,
     /// Pass over containers that are not there
     #[arg(short, long)]
     ignore: bool,
@@ -50,22 +53,49 @@ pub(crate) fn run(globals: &Globals, args: &RmArgs) -> anyhow::Result<ExitCode> 
                     other => other?,
                 }
             }
-            container.remove(args.force)
+            if args.depend {
+                return container.remove_with_dependents(args.force);
+            }
+            container.remove(args.force).map(|()| Vec::new())
         });
         match removed {
             // As podman and docker: with force, gone is gone.
             Err(error) if (args.ignore || args.force) && error.kind() == ErrorKind::NotFound => {
                 return Ok(());
             }
-            other => other?,
+            other => {
+                // Those that went with it, by id; itself as it was named.
+                let removed = other?;
+                for id in removed.iter().rev().skip(1).rev() {
+                    output::line(id.as_str())?;
+                }
+            }
         }
         output::line(&name)
     };
+    let names = dependents_first(&engine, names);
     // podman-rm(1): 1 for no such container, 2 for one that runs, 125 for the engine.
     let code = |error: &anyhow::Error| {
         failure::code_of(error, &[(ErrorKind::NotFound, 1), (ErrorKind::Denied, 2)])
     };
     Ok(failure::for_each(names, remove, code))
+}
+
+/// Containers that others among them need come after those.
+fn dependents_first(engine: &Engine, names: Vec<String>) -> Vec<String> {
+    if names.len() < 2 {
+        return names;
+    }
+    let mut depth = Vec::new();
+    for name in names {
+        // One that is not there is told later, in its turn.
+        let found = engine
+            .container(&name)
+            .and_then(|one| one.dependency_depth());
+        depth.push((found.unwrap_or(0), name));
+    }
+    depth.sort_by_key(|(depth, _)| std::cmp::Reverse(*depth));
+    depth.into_iter().map(|(_, name)| name).collect()
 }
 
 pub(crate) fn cleanup(globals: &Globals, args: &CleanupArgs) -> anyhow::Result<ExitCode> {

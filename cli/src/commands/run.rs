@@ -55,7 +55,7 @@ pub(crate) fn run(globals: &Globals, args: RunArgs) -> anyhow::Result<ExitCode> 
 }
 
 fn start(globals: &Globals, container: &Container<'_>) -> anyhow::Result<ExitCode> {
-    let started = container.lock()?.start()?;
+    let started = container.start()?;
     tell_degraded(globals, &started.degraded);
     output::line(&container.id().to_string())?;
     Ok(ExitCode::SUCCESS)
@@ -69,6 +69,7 @@ pub(crate) fn stay(
 ) -> anyhow::Result<ExitCode> {
     warn_without_terminal(foreground.terminal);
     let signals = foreground.catch()?;
+    container.start_dependencies()?;
     let mut locked = container.lock()?;
     let mut started = locked.prepare_start()?;
     tell_degraded(globals, &started.degraded);

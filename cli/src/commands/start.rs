@@ -67,7 +67,7 @@ pub(crate) fn run(globals: &Globals, args: &StartArgs) -> anyhow::Result<ExitCod
         args.selection.containers.clone()
     };
     let start = |name: String| {
-        let started = engine.container(&name)?.lock()?.start();
+        let started = engine.container(&name)?.start();
         match started {
             Ok(started) => tell_degraded(globals, &started.degraded),
             // As podman: it runs, which is what was asked for.

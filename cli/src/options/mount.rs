@@ -54,8 +54,19 @@ fn propagation(text: &str) -> Option<Propagation> {
     })
 }
 
-/// `SOURCE:TARGET[:OPTIONS]`.
+/// `SOURCE:TARGET[:OPTIONS]`, or a `TARGET` alone, which becomes an anonymous volume.
 pub(crate) fn volume(text: &str) -> Result<Mount, String> {
+    if !text.contains(':') && text.starts_with('/') {
+        return Ok(Mount {
+            destination: target(text)?,
+            kind: MountKind::Anonymous {
+                volume: String::new(),
+                copy_up: true,
+            },
+            read_only: false,
+            options: Vec::new(),
+        });
+    }
     let mut parts = text.split(':');
     let (Some(from), Some(to), options, None) = (
         parts.next(),
@@ -182,7 +193,8 @@ mod tests {
             if source.as_os_str() == "/a")
         );
         for (bad, why) in [
-            ("/a", "SOURCE:TARGET"),
+            ("a", "SOURCE:TARGET"),
+            ("/", "root"),
             ("a:/b", "named volumes"),
             ("/a:b", "absolute"),
             ("/a:/", "root"),

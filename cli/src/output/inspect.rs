@@ -1,8 +1,10 @@
 //! What `inspect` shows: docker's and podman's names for what the engine knows.
 
+use std::path::Path;
+
 use ctr_core::image::{ImageConfig, ImageRecord};
 use ctr_core::types::Timestamp;
-use ctr_core::types::config::{Mount, MountKind, Namespace, Network, Rootfs, Seccomp};
+use ctr_core::types::config::{HostAddress, Mount, MountKind, Namespace, Network, Rootfs, Seccomp};
 use ctr_core::{Ended, Inspection, OCI_VERSION, Phase, PhaseName};
 use serde_json::{Value, json};
 
@@ -36,17 +38,26 @@ fn namespace(namespace: &Namespace) -> String {
     }
 }
 
-fn mount(mount: &Mount) -> Value {
+fn mount(mount: &Mount, volumes: &Path) -> Value {
     let (kind, source, propagation) = match &mount.kind {
         MountKind::Bind {
             source,
             propagation,
             ..
         } => ("bind", source.display().to_string(), propagation.as_str()),
+        MountKind::Anonymous { volume, .. } => {
+            let source = volumes.join(volume).display().to_string();
+            ("volume", source, "rprivate")
+        }
         MountKind::Tmpfs { .. } => ("tmpfs", String::new(), ""),
+    };
+    let name = match &mount.kind {
+        MountKind::Anonymous { volume, .. } => volume.as_str(),
+        MountKind::Bind { .. } | MountKind::Tmpfs { .. } => "",
     };
     json!({
         "Type": kind,
+        "Name": name,
         "Source": source,
         "Destination": mount.destination,
         "Options": mount.options,
@@ -90,11 +101,11 @@ pub(crate) fn container(seen: &Inspection) -> Value {
     let config = &seen.config;
     let process = &config.process;
     let args = process.args();
-    let Rootfs::Image {
-        id: image,
-        name: image_name,
-        layers,
-    } = &config.rootfs;
+    let image_name = config.rootfs.shown();
+    let (image, layers, rootfs) = match &config.rootfs {
+        Rootfs::Image { id, layers, .. } => (Some(id), layers.as_slice(), None),
+        Rootfs::Directory { path, .. } => (None, &[][..], Some(path)),
+    };
     let (path, rest) = args
         .split_first()
         .map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
@@ -114,11 +125,13 @@ pub(crate) fn container(seen: &Inspection) -> Value {
         "Path": path,
         "Args": rest,
         "State": container_state(seen),
-        "Image": image.hex(),
+        "Image": image.map_or("", |id| id.hex()),
         "ImageDigest": image,
-        "ImageName": image_name,
+        "ImageName": image.map_or("", |_| image_name.as_str()),
+        "Rootfs": rootfs,
+        "Dependencies": config.dependencies(),
         "Name": config.name,
-        "Mounts": config.mounts.iter().map(mount).collect::<Vec<_>>(),
+        "Mounts": config.mounts.iter().map(|one| mount(one, &seen.volumes)).collect::<Vec<_>>(),
         "OCIConfigPath": seen.bundle.join("config.json"),
         "OCIRuntime": seen.runtime,
         "Driver": "overlay",
@@ -128,6 +141,13 @@ pub(crate) fn container(seen: &Inspection) -> Value {
             "Name": "overlay",
             "Data": { "UpperDir": seen.upper, "MergedDir": seen.merged, "LowerDirs": layers },
         },
+        "ProcessLabel": process.selinux.process.clone().unwrap_or_default(),
+        "MountLabel": process.selinux.mount.clone().unwrap_or_default(),
+        "AppArmorProfile": process.apparmor.clone().unwrap_or_default(),
+        "HostnamePath": seen.bundle.join("hostname"),
+        "HostsPath": seen.bundle.join("hosts"),
+        "ResolvConfPath": seen.bundle.join("resolv.conf"),
+        "StaticDir": seen.static_dir,
         "Config": {
             "Hostname": hostname,
             "User": process.user,
@@ -151,11 +171,21 @@ pub(crate) fn container(seen: &Inspection) -> Value {
 fn host_config(seen: &Inspection, seccomp: &[String]) -> Value {
     let config = &seen.config;
     let (process, resources) = (&config.process, &config.resources);
-    let network = match config.namespaces.network {
-        Network::None => "none",
-        Network::Host => "host",
-        Network::Private => "private",
+    let network = match &config.namespaces.network {
+        Network::None => "none".to_owned(),
+        Network::Host => "host".to_owned(),
+        Network::Private => "private".to_owned(),
+        Network::Container(id) => format!("container:{id}"),
+        Network::Path(path) => format!("ns:{}", path.display()),
     };
+    let hosts: Vec<String> = config
+        .hosts
+        .iter()
+        .map(|host| match &host.address {
+            HostAddress::Ip(address) => format!("{}:{address}", host.name),
+            HostAddress::HostGateway => format!("{}:host-gateway", host.name),
+        })
+        .collect();
     let ulimits: Vec<Value> = process
         .ulimits
         .iter()
@@ -167,6 +197,14 @@ fn host_config(seen: &Inspection, seccomp: &[String]) -> Value {
         "IpcMode": namespace(&config.namespaces.ipc),
         "UTSMode": namespace(&config.namespaces.uts),
         "CgroupMode": namespace(&config.namespaces.cgroup),
+        "UsernsMode": namespace(&config.namespaces.user),
+        "CgroupParent": config.cgroup_parent.clone().unwrap_or_default(),
+        "Dns": config.dns.servers,
+        "DnsSearch": config.dns.search,
+        "DnsOptions": config.dns.options,
+        "ExtraHosts": hosts,
+        "GroupAdd": process.groups,
+        "Sysctls": config.sysctls,
         "AutoRemove": config.auto_remove,
         "Privileged": process.privileged,
         "ReadonlyRootfs": config.read_only,

@@ -23,10 +23,7 @@ fn root_every_bad_input_is_told_in_one_line_and_changes_nothing() {
         (&["bogus"], "bogus"),
         (&["run", "-m", "1x", "bb"], "1x"),
         (&["run", "--cpus", "0", "bb"], "--cpus"),
-        (
-            &["run", "--network", "bridge", "bb"],
-            "none, host or private",
-        ),
+        (&["run", "--network", "bridge", "bb"], "no other networks"),
         (&["run", "--ulimit", "x=1", "bb"], "is no limit"),
         (&["run", "--cap-add", "bogus", "bb"], "bogus"),
         (&["run", "-v", "/nosuch/path:/x", "bb"], "does not exist"),

@@ -3,9 +3,11 @@
 
 mod bad_input;
 mod concurrent;
+mod configuration;
 mod images;
 mod lifecycle;
 mod run;
+mod sharing;
 mod streams;
 
 use test_utils::Sandbox;

@@ -5,7 +5,9 @@
 
 use std::io::Write as _;
 
-use ctr_core::{CreateRequest, Engine, EngineError, EngineOptions, LogOptions, StepHooks};
+use ctr_core::{
+    CreateRequest, Engine, EngineError, EngineOptions, LogOptions, RootSource, StepHooks,
+};
 
 fn main() -> Result<(), EngineError> {
     let mut arguments = std::env::args().skip(1);
@@ -23,7 +25,7 @@ fn main() -> Result<(), EngineError> {
         hooks: StepHooks::default(),
     })?;
     let request = CreateRequest {
-        image,
+        source: RootSource::Image(image),
         command: arguments.collect(),
         ..CreateRequest::default()
     };

@@ -8,10 +8,15 @@ mod attach;
 mod cleanup;
 mod create;
 mod exec;
+mod files;
+mod init;
 mod inspect;
+mod join;
 mod list;
 mod logs;
+mod names;
 mod remove;
+mod replace;
 mod start;
 mod stop;
 
@@ -28,11 +33,14 @@ use ctr_sys::lock::FileLock;
 use ctr_types::{BootId, ContainerConfig, ContainerId, Timestamp};
 
 pub use attach::{AttachEnd, AttachOptions, Attachment, DetachKeys, DetachKeysError};
-pub use create::{CreateRequest, default_name};
+pub use create::{CreateRequest, RootSource};
 pub use exec::{ExecRequest, ExecSession};
 pub use inspect::Inspection;
+pub(crate) use join::SHM;
 pub use list::{ContainerSummary, human_duration};
 pub use logs::LogOptions;
+pub use names::default_name;
+pub use replace::Update;
 pub use start::Started;
 
 use crate::engine::LOCK_PATIENCE;
@@ -163,7 +171,7 @@ impl<'e> Container<'e> {
         &self.id
     }
 
-    fn record(&self) -> Result<ContainerRecord, EngineError> {
+    pub(crate) fn record(&self) -> Result<ContainerRecord, EngineError> {
         let found = self.engine.look(|store| store.container(&self.id))?;
         found.ok_or_else(|| StoreError::Removed(self.id.clone()).into())
     }

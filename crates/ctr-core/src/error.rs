@@ -71,6 +71,15 @@ pub enum EngineError {
         /// What is wrong with it.
         source: ctr_oci::user::UserError,
     },
+    /// A configuration breaks a rule.
+    #[error(transparent)]
+    Config(#[from] ctr_types::config::ConfigError),
+    /// An SELinux label option.
+    #[error(transparent)]
+    Label(#[from] ctr_oci::selinux::LabelError),
+    /// A container whose namespaces are shared does not run.
+    #[error("container {0}, whose namespaces are shared, does not run: start it first")]
+    DependencyDown(String),
     /// The spec.
     #[error(transparent)]
     Spec(#[from] ctr_oci::spec::SpecError),
@@ -164,12 +173,14 @@ impl EngineError {
             Self::RootFs { .. }
             | Self::User { .. }
             | Self::Spec(_)
+            | Self::Config(_)
+            | Self::Label(_)
             | Self::Seccomp(_)
             | Self::Invalid(_)
             | Self::Degraded(_) => ErrorKind::Invalid,
             Self::Image(error) => error.kind(),
             Self::Id(_) => ErrorKind::System,
-            Self::Denied { .. } => ErrorKind::Denied,
+            Self::Denied { .. } | Self::DependencyDown(_) => ErrorKind::Denied,
             Self::ProgramNotFound { .. } => ErrorKind::ProgramNotFound,
             Self::ProgramNotExecutable { .. } => ErrorKind::ProgramNotExecutable,
             Self::Gone(_) => ErrorKind::NotFound,
@@ -200,11 +211,18 @@ impl EngineError {
 fn store_kind(error: &StoreError) -> ErrorKind {
     if matches!(error, StoreError::NotFound { .. } | StoreError::Removed(_)) {
         ErrorKind::NotFound
-    } else if matches!(error, StoreError::NameInUse { .. }) {
+    } else if matches!(
+        error,
+        StoreError::NameInUse { .. }
+            | StoreError::Superseded(_)
+            | StoreError::DependencyRemoving(_)
+    ) {
         ErrorKind::Conflict
     } else if matches!(
         error,
-        StoreError::ImageInUse { .. } | StoreError::LayerInUse(_)
+        StoreError::ImageInUse { .. }
+            | StoreError::LayerInUse(_)
+            | StoreError::HasDependents { .. }
     ) {
         ErrorKind::InUse
     } else if matches!(error, StoreError::Ambiguous { .. }) {

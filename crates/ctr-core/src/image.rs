@@ -137,6 +137,13 @@ pub struct ImageDetails {
     pub name: String,
     /// Diff ids of the layers, lowest first.
     pub layers: Vec<Digest>,
+    /// What containers start with when nothing else is said.
+    pub defaults: ImageDefaults,
+}
+
+/// What containers start with when nothing else is said.
+#[derive(Clone, Debug, Default)]
+pub struct ImageDefaults {
     /// Entrypoint.
     pub entrypoint: Vec<String>,
     /// Command.
@@ -151,6 +158,8 @@ pub struct ImageDetails {
     pub labels: BTreeMap<String, String>,
     /// The signal `stop` sends first.
     pub stop_signal: Option<Signal>,
+    /// Absolute paths of its volumes.
+    pub volumes: Vec<String>,
 }
 
 impl Engine {
@@ -198,13 +207,16 @@ impl Engine {
             name: name.unwrap_or_else(|| id.hex().chars().take(12).collect()),
             id,
             layers: config.rootfs.diff_ids,
-            entrypoint: run.entrypoint,
-            command: run.cmd,
-            env: run.env,
-            workdir: run.working_dir,
-            user: run.user,
-            labels: run.labels,
-            stop_signal,
+            defaults: ImageDefaults {
+                entrypoint: run.entrypoint,
+                command: run.cmd,
+                env: run.env,
+                workdir: run.working_dir,
+                user: run.user,
+                labels: run.labels,
+                stop_signal,
+                volumes: run.volumes.into_keys().collect(),
+            },
         })
     }
 }

@@ -18,7 +18,7 @@
 //!     hooks: StepHooks::default(),
 //! })?;
 //! let request = CreateRequest {
-//!     image: "busybox".into(),
+//!     source: "busybox".into(),
 //!     command: vec!["echo".into(), "hello".into()],
 //!     ..CreateRequest::default()
 //! };
@@ -44,8 +44,8 @@ mod undo;
 pub use container::human_duration;
 pub use container::{
     AttachEnd, AttachOptions, Attachment, Container, ContainerSummary, CreateRequest, DetachKeys,
-    DetachKeysError, ExecRequest, ExecSession, Inspection, LockedContainer, LogOptions, Snapshot,
-    Started, default_name,
+    DetachKeysError, ExecRequest, ExecSession, Inspection, LockedContainer, LogOptions, RootSource,
+    Snapshot, Started, Update, default_name,
 };
 pub use engine::{Engine, EngineOptions};
 pub use error::{EngineError, ErrorKind};

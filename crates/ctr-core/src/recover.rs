@@ -110,6 +110,7 @@ impl Engine {
                 None => Ok(()),
             },
             OpKind::Remove => self.remove_now(lock, &op.id),
+            OpKind::Replace => self.settle(lock),
             OpKind::Import | OpKind::Load | OpKind::RemoveImage => Ok(()),
         }
     }

@@ -148,6 +148,20 @@ steps! {
 }
 
 steps! {
+    /// Replacing a configuration: rename, update.
+    ReplaceStep "replace" {
+        /// The configuration, its name and the journal entry, in one transaction.
+        Claim = "claim",
+        /// The limits of a container that is up.
+        Limit = "limit",
+        /// The copy from which a lost database is rebuilt.
+        WriteRecord = "record",
+        /// The operation is over.
+        Finish = "finish",
+    }
+}
+
+steps! {
     /// Bringing an image in.
     ImportStep "import" {
         /// Journal entry.
@@ -198,6 +212,7 @@ pub fn all_points() -> Vec<&'static str> {
         .chain(names(StopStep::ALL))
         .chain(names(CleanupStep::ALL))
         .chain(names(RemoveStep::ALL))
+        .chain(names(ReplaceStep::ALL))
         .chain(names(ImportStep::ALL))
         .chain(names(RemoveImageStep::ALL))
         .collect()

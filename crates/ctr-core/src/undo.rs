@@ -34,7 +34,7 @@ impl Engine {
         {
             process.signal(9)?;
         }
-        Ok(Cgroup::of(id).kill_all(KILL_PATIENCE)?)
+        Ok(self.cgroup(id)?.kill_all(KILL_PATIENCE)?)
     }
 
     /// The runtime does not know the container.
@@ -58,10 +58,21 @@ impl Engine {
             return Ok(());
         };
         // A runtime is a process of 10 ms; without anything to end there is nothing that it must do.
-        if Cgroup::of(id).processes()?.is_empty() {
+        if self.cgroup(id)?.processes()?.is_empty() {
             return Ok(runtime.ensure_forgotten(id.as_str())?);
         }
         Ok(runtime.ensure_deleted(id.as_str())?)
+    }
+
+    /// The container's cgroup.
+    pub(crate) fn cgroup(&self, id: &ContainerId) -> Result<Cgroup, EngineError> {
+        let parent = self.look(|store| store.cgroup_parent(id))?;
+        Ok(Cgroup::of(id, parent.as_deref()))
+    }
+
+    /// The container has no cgroup.
+    pub(crate) fn ensure_no_cgroup(&self, id: &ContainerId) -> Result<(), EngineError> {
+        Ok(self.cgroup(id)?.ensure_absent()?)
     }
 
     /// The container has no network namespace of the engine's.
@@ -69,9 +80,19 @@ impl Engine {
         Ok(NetworkNamespace::of(&self.roots.container_run(id)).ensure_absent()?)
     }
 
-    /// The container's file system is not mounted for its run.
+    /// The container's file system is not mounted for its run, nor the shared memory of another one.
     pub(crate) fn ensure_not_mounted(&self, id: &ContainerId) -> Result<(), EngineError> {
+        self.ensure_no_shm(id)?;
         Ok(self.container_fs(id).release("run")?)
+    }
+
+    /// The shared memory of another container is not bound for this one.
+    pub(crate) fn ensure_no_shm(&self, id: &ContainerId) -> Result<(), EngineError> {
+        let shm = self.roots.container_run(id).join(crate::container::SHM);
+        if shm.exists() {
+            ctr_sys::mount::ensure_unmounted(&shm)?;
+        }
+        Ok(())
     }
 
     /// Nothing of the container is left of this boot but its lock. Goes on past failures.
@@ -80,7 +101,7 @@ impl Engine {
         let mut errors = Vec::new();
         errors.extend(self.ensure_no_processes(id).err());
         errors.extend(self.ensure_no_runtime_state(id).err());
-        errors.extend(ensure_no_cgroup(id).err());
+        errors.extend(self.ensure_no_cgroup(id).err());
         errors.extend(self.ensure_no_network(id).err());
         errors.extend(self.ensure_not_mounted(id).err());
         if errors.is_empty() {
@@ -100,9 +121,4 @@ impl Engine {
         }
         Ok(ctr_sys::fs::ensure_tree_absent(&run.join("runtime"))?)
     }
-}
-
-/// The container has no cgroup.
-pub(crate) fn ensure_no_cgroup(id: &ContainerId) -> Result<(), EngineError> {
-    Ok(Cgroup::of(id).ensure_absent()?)
 }

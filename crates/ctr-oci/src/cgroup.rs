@@ -5,6 +5,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use ctr_sys::SysError;
@@ -54,10 +55,11 @@ pub struct Cgroup {
 }
 
 impl Cgroup {
-    /// That of the container `id`.
-    pub fn of(id: &ContainerId) -> Self {
+    /// That of the container `id`, below `parent` or, when there is none, [`PARENT`].
+    pub fn of(id: &ContainerId, parent: Option<&str>) -> Self {
+        let parent = parent.unwrap_or(PARENT).trim_matches('/');
         Self {
-            path: format!("{PARENT}/{id}"),
+            path: format!("/{parent}/{id}"),
         }
     }
 
@@ -69,16 +71,11 @@ impl Cgroup {
     /// Its directories that exist now, in every hierarchy.
     fn directories(&self) -> Result<Vec<PathBuf>, SysError> {
         let relative = self.path.trim_start_matches('/');
-        let mut candidates = vec![Path::new(ROOT).join(relative)];
-        if CgroupMode::detect()? != CgroupMode::V2 {
-            for entry in std::fs::read_dir(ROOT).context("read directory", || ROOT)? {
-                let entry = entry.context("read directory", || ROOT)?;
-                candidates.push(entry.path().join(relative));
-            }
-        }
+        let mut candidates: Vec<PathBuf> = hierarchies()?
+            .iter()
+            .map(|hierarchy| hierarchy.join(relative))
+            .collect();
         candidates.retain(|path| path.is_dir());
-        // Names such as `cpu,cpuacct` are often reached by symlinks too; once is enough.
-        candidates.sort();
         Ok(candidates)
     }
 
@@ -148,6 +145,25 @@ impl Cgroup {
         }
     }
 
+    /// Makes sure that it, and every process in it, is gone. For a container that has ended this is a few rmdir(2), which
+    /// fail with `EBUSY` as long as there is anything to kill.
+    ///
+    /// # Errors
+    /// As [`Cgroup::kill_all`] and [`Cgroup::ensure_absent`].
+    pub fn ensure_ended(&self, patience: Duration) -> Result<(), SysError> {
+        let removed: Result<(), SysError> = self
+            .directories()?
+            .iter()
+            .try_for_each(|directory| remove(directory));
+        match removed {
+            Err(error) if error.errno() == Some(Errno::BUSY) => {
+                self.kill_all(patience)?;
+                self.ensure_absent()
+            }
+            other => other,
+        }
+    }
+
     /// Whether it is there, in any hierarchy.
     pub fn exists(&self) -> Result<bool, SysError> {
         Ok(self
@@ -171,6 +187,26 @@ impl Cgroup {
         }
         Ok(())
     }
+}
+
+/// Where hierarchies are mounted: looked up once, since they change with a boot.
+fn hierarchies() -> Result<&'static [PathBuf], SysError> {
+    static FOUND: OnceLock<Vec<PathBuf>> = OnceLock::new();
+    if let Some(found) = FOUND.get() {
+        return Ok(found);
+    }
+    let mut found = vec![PathBuf::from(ROOT)];
+    if CgroupMode::detect()? != CgroupMode::V2 {
+        for entry in std::fs::read_dir(ROOT).context("read directory", || ROOT)? {
+            let entry = entry.context("read directory", || ROOT)?;
+            // Names such as `cpu` are often symlinks to `cpu,cpuacct`; once is enough.
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                found.push(entry.path());
+            }
+        }
+        found.sort();
+    }
+    Ok(FOUND.get_or_init(|| found))
 }
 
 fn is_gone(error: &SysError) -> bool {

@@ -21,6 +21,10 @@ pub struct HostFacts {
     pub cgroup: CgroupMode,
     /// The swap of a cgroup can be limited.
     pub swap_limit: bool,
+    /// SELinux is on.
+    pub selinux: bool,
+    /// `AppArmor` is on.
+    pub apparmor: bool,
 }
 
 /// `CAP_SYS_RESOURCE`.
@@ -44,6 +48,13 @@ impl HostFacts {
                 }
             },
             cgroup,
+            // Mounted where it is on (selinuxfs, securityfs).
+            selinux: Path::new("/sys/fs/selinux/enforce").exists(),
+            apparmor: ctr_sys::fs::read_if_present(
+                Path::new("/sys/module/apparmor/parameters/enabled"),
+                16,
+            )?
+            .is_some_and(|content| content.starts_with(b"Y")),
         })
     }
 
@@ -149,6 +160,8 @@ mod tests {
             hard_limits: BTreeMap::new(),
             cgroup: CgroupMode::V2,
             swap_limit: true,
+            selinux: false,
+            apparmor: false,
         };
         assert!(!facts.may_raise_limits());
         assert!(!facts.may_grant(Capability::SysResource));

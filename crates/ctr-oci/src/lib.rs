@@ -16,6 +16,7 @@ pub mod host;
 pub mod rootfs;
 pub mod runtime;
 pub mod seccomp;
+pub mod selinux;
 pub mod spec;
 pub mod user;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ctr_sys::child::{ChildError, Finished, Runner};
 use ctr_sys::fs::Durability;
-use oci_spec::runtime::{Process, Spec};
+use oci_spec::runtime::{LinuxResources, Process, Spec};
 use serde::Deserialize;
 
 use crate::cgroup::CgroupMode;
@@ -258,6 +258,32 @@ impl Runtime {
             });
         }
         Ok(Some(serde_json::from_slice(&finished.stdout)?))
+    }
+
+    /// Changes the limits of a container that it has made. `file` is written for it, and removed.
+    ///
+    /// # Errors
+    /// What the runtime, or the kernel by its words, says to the new limits.
+    pub fn update(
+        &self,
+        id: &str,
+        resources: &LinuxResources,
+        file: &Path,
+    ) -> Result<(), RuntimeError> {
+        let json = serde_json::to_vec(resources)?;
+        ctr_sys::fs::write_atomic(file, &json, 0o600, Durability::ProcessDeath)?;
+        let mut argv = self.argv(["update", "--resources"]);
+        argv.extend([file.into(), id.into()]);
+        let finished = self.run("update", &argv);
+        ctr_sys::fs::ensure_file_absent(file)?;
+        let finished = finished?;
+        if finished.status.success() {
+            return Ok(());
+        }
+        Err(RuntimeError::Failed {
+            verb: "update",
+            complaint: complaint(&finished.stderr),
+        })
     }
 
     /// Makes it forget a container that has no process any more.

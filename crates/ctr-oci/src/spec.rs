@@ -11,10 +11,13 @@ mod process;
 use std::path::PathBuf;
 
 use ctr_types::ContainerConfig;
-use oci_spec::runtime::{LinuxSeccomp, Process, Root, Spec};
+use oci_spec::runtime::{LinuxResources, LinuxSeccomp, Process, Root, Spec};
 
 pub use capabilities::{CapabilityError, capabilities};
 pub use process::{Exec, exec_process};
+
+#[cfg(test)]
+mod tests;
 
 use crate::host::HostFacts;
 use crate::user::ResolvedUser;
@@ -63,14 +66,31 @@ pub struct SpecFacts<'a> {
     pub rootfs: PathBuf,
     /// Who the process is.
     pub user: ResolvedUser,
-    /// The network namespace, when it is the engine's.
-    pub netns: Option<PathBuf>,
+    /// Namespaces to join: the engine's network namespace, and those of other containers.
+    pub joined: Joined,
+    /// What is bound at /dev/shm in place of a tmpfs of its own: another container's.
+    pub shm: Option<PathBuf>,
+    /// The directory below which anonymous volumes lie, by name.
+    pub volumes: PathBuf,
     /// The cgroup.
     pub cgroup: String,
-    /// Files bound into `/etc`: name there, path on the host.
-    pub etc: Vec<(&'static str, PathBuf)>,
+    /// Files of the engine bound into the container: absolute path there, path on the host.
+    pub files: Vec<(&'static str, PathBuf)>,
     /// The system call filter; none for an unconfined or privileged container.
     pub seccomp: Option<LinuxSeccomp>,
+}
+
+/// Paths of namespaces to join; none for those that are new or the host's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is the namespace of that name")]
+pub struct Joined {
+    pub network: Option<PathBuf>,
+    pub pid: Option<PathBuf>,
+    pub ipc: Option<PathBuf>,
+    pub uts: Option<PathBuf>,
+    pub cgroup: Option<PathBuf>,
+    pub user: Option<PathBuf>,
+    pub mount: Option<PathBuf>,
 }
 
 /// The version of the runtime spec that bundles are written for.
@@ -100,6 +120,13 @@ pub fn build(
         .set_annotations(Some(annotations(config)))
         .set_linux(Some(linux::linux(config, facts, &mut degraded)));
     Ok((spec, degraded))
+}
+
+/// The limits of a container's cgroup, for one that is there already (`update`).
+pub fn resources(config: &ContainerConfig, host: &HostFacts) -> (LinuxResources, Vec<Degraded>) {
+    let mut degraded = Vec::new();
+    let resources = linux::resources(config, host, &mut degraded);
+    (resources, degraded)
 }
 
 fn annotations(config: &ContainerConfig) -> std::collections::HashMap<String, String> {

@@ -60,6 +60,41 @@ pub fn resolve(rootfs: &RootFs, text: &str) -> Result<ResolvedUser, UserError> {
     resolve_in(&passwd, &group, text)
 }
 
+/// Adds supplementary groups by name or id (`--group-add`).
+///
+/// # Errors
+/// [`UserError::NoGroup`]: a name must be in the image's group file, a number need not.
+pub fn add_groups(
+    rootfs: &RootFs,
+    user: &mut ResolvedUser,
+    names: &[String],
+) -> Result<(), UserError> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    let group = rootfs.read("/etc/group")?.unwrap_or_default();
+    let group = lines(&group).context("read", || "/etc/group of the image")?;
+    for name in names {
+        let id = group_id(&group, name).ok_or_else(|| UserError::NoGroup(name.clone()))?;
+        user.groups.push(id);
+    }
+    user.groups.sort_unstable();
+    user.groups.dedup();
+    Ok(())
+}
+
+/// A group's id: by name, or the number itself. A name wins over a number, as in docker and podman.
+fn group_id(group: &[&str], wanted: &str) -> Option<u32> {
+    let named = group.iter().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next()? == wanted)
+            .then(|| fields.nth(1))
+            .flatten()
+            .and_then(number)
+    });
+    named.or_else(|| number(wanted))
+}
+
 struct Passwd<'a> {
     name: &'a str,
     uid: u32,
@@ -123,19 +158,12 @@ fn resolve_in(passwd: &[&str], group: &[&str], text: &str) -> Result<ResolvedUse
     let mut groups = Vec::new();
     match wanted_group {
         Some(wanted) => {
-            let named = group.iter().find_map(|line| {
-                let mut fields = line.split(':');
-                (fields.next()? == wanted)
-                    .then(|| fields.nth(1))
-                    .flatten()
-                    .and_then(number)
-            });
-            gid = match (named, number(wanted)) {
-                (Some(gid), _) | (None, Some(gid)) => gid,
-                (None, None) if wanted.bytes().all(|byte| byte.is_ascii_digit()) => {
+            gid = match group_id(group, wanted) {
+                Some(gid) => gid,
+                None if wanted.bytes().all(|byte| byte.is_ascii_digit()) => {
                     return Err(malformed());
                 }
-                (None, None) => return Err(UserError::NoGroup(wanted.to_owned())),
+                None => return Err(UserError::NoGroup(wanted.to_owned())),
             };
         }
         None => {

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use ctr_sys::SysError;
 use ctr_sys::error::Context as _;
 use ctr_sys::fs::Durability;
-use ctr_sys::mount::{Overlay, ensure_unmounted, is_mount_point};
+use ctr_sys::mount::{Overlay, bind_recursive, ensure_unmounted, is_mount_point};
 
 /// The file system of one container. The caller holds the container's lock for every method that changes something.
 #[derive(Clone, Debug)]
@@ -51,14 +51,7 @@ impl ContainerFs {
 
     /// Mounts it over `layers` (the lowest first) for `holder`, unless it is mounted already.
     pub fn hold(&self, holder: &str, layers: &[PathBuf]) -> Result<(), SysError> {
-        ctr_sys::fs::ensure_directory(&self.holders, 0o700)?;
-        ctr_sys::fs::write_atomic(
-            &self.holders.join(holder),
-            b"",
-            0o600,
-            Durability::ProcessDeath,
-        )?;
-        if is_mount_point(&self.merged())? {
+        if self.note_holder(holder)? {
             return Ok(());
         }
         let overlay = Overlay {
@@ -67,6 +60,26 @@ impl ContainerFs {
             work: self.durable.join("work"),
         };
         overlay.mount(&self.merged())
+    }
+
+    /// Binds a directory of the host in its place for `holder`: changes go there, not into `upper`.
+    pub fn hold_directory(&self, holder: &str, directory: &Path) -> Result<(), SysError> {
+        if self.note_holder(holder)? {
+            return Ok(());
+        }
+        bind_recursive(directory, &self.merged())
+    }
+
+    /// Writes a holder down; whether it is mounted already.
+    fn note_holder(&self, holder: &str) -> Result<bool, SysError> {
+        ctr_sys::fs::ensure_directory(&self.holders, 0o700)?;
+        ctr_sys::fs::write_atomic(
+            &self.holders.join(holder),
+            b"",
+            0o600,
+            Durability::ProcessDeath,
+        )?;
+        is_mount_point(&self.merged())
     }
 
     /// Who holds the mount.

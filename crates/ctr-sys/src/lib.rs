@@ -22,5 +22,6 @@ pub mod mount;
 pub mod netns;
 pub mod process;
 pub mod socket;
+mod thread;
 
 pub use error::SysError;

@@ -7,13 +7,16 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxAttributes, StatxFlags};
+use nix::sched::CloneFlags;
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, UnmountFlags,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, OpenTreeFlags,
+    UnmountFlags,
 };
 
 use crate::error::{Context as _, SysError};
+use crate::thread::on_own_thread;
 
 /// How long a busy mount is tried again before it is detached.
 const BUSY_PATIENCE: Duration = Duration::from_secs(2);
@@ -135,6 +138,52 @@ fn attach(mount: impl AsFd, target: &Path) -> Result<(), SysError> {
         MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH,
     )
     .context("mount at", || target.display().to_string())
+}
+
+/// Binds what is mounted at `inside` in another mount namespace, the directory itself alone, to `target` here: a detached
+/// copy is made there (open_tree(2)) and moved here (move_mount(2)). No symlink is followed on the way to `inside`.
+///
+/// # Errors
+/// The failed call; nothing is mounted then.
+pub fn bind_from_namespace(
+    namespace: OwnedFd,
+    inside: &Path,
+    target: &Path,
+) -> Result<(), SysError> {
+    let wanted = inside.to_owned();
+    let copy = on_own_thread(move || {
+        let shown = || wanted.display().to_string();
+        // A thread that shares its root and working directory with others may not change its mount namespace (setns(2)).
+        nix::sched::unshare(CloneFlags::CLONE_FS).context("unshare", || "CLONE_FS")?;
+        nix::sched::setns(&namespace, CloneFlags::CLONE_NEWNS)
+            .context("setns", || "CLONE_NEWNS")?;
+        let found = rustix::fs::openat2(
+            CWD,
+            &wanted,
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+            ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS,
+        )
+        .context("open", shown)?;
+        clone_tree(&found, OpenTreeFlags::empty()).context("open_tree", shown)
+    })?;
+    attach(copy, target)
+}
+
+/// Binds a directory of the host, and what is mounted below it, to `target`.
+pub fn bind_recursive(source: &Path, target: &Path) -> Result<(), SysError> {
+    let directory = open_path(source)?;
+    let copy = clone_tree(&directory, OpenTreeFlags::AT_RECURSIVE)
+        .context("open_tree", || source.display().to_string())?;
+    attach(copy, target)
+}
+
+fn clone_tree(directory: &OwnedFd, extent: OpenTreeFlags) -> Result<OwnedFd, Errno> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH
+        | extent;
+    rustix::mount::open_tree(directory, "", flags)
 }
 
 /// The mount points strictly below `directory` in this mount namespace, deepest first (proc_pid_mountinfo(5)).

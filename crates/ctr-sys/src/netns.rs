@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 
 use crate::error::{Context as _, SysError};
+use crate::thread::on_own_thread;
 
 /// Makes a new network namespace, held by a mount at `path` (a file made for it). Loopback is up.
 ///
@@ -69,22 +70,6 @@ pub fn visit<T: Send + 'static>(
         nix::sched::setns(namespace.as_fd(), CloneFlags::CLONE_NEWNET)
             .context("setns", || "CLONE_NEWNET")?;
         Ok(work())
-    })
-}
-
-fn on_own_thread<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, SysError> + Send + 'static,
-) -> Result<T, SysError> {
-    let thread = std::thread::Builder::new()
-        .name("netns".into())
-        .spawn(work)
-        .context("start thread", || "netns")?;
-    thread.join().unwrap_or_else(|_| {
-        Err(SysError::new(
-            "run thread",
-            "netns",
-            io::Error::other("the thread panicked"),
-        ))
     })
 }
 

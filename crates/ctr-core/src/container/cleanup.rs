@@ -7,7 +7,6 @@ use ctr_types::ContainerId;
 use super::{Container, LockedContainer};
 use crate::engine::Operation;
 use crate::steps::CleanupStep;
-use crate::undo::ensure_no_cgroup;
 use crate::{Engine, EngineError};
 
 impl Container<'_> {
@@ -77,7 +76,7 @@ impl Engine {
             }
             CleanupStep::KillProcesses => self.ensure_no_processes_unless_leaving(id),
             CleanupStep::DeleteRuntime => self.ensure_no_runtime_state(id),
-            CleanupStep::RemoveCgroup => ensure_no_cgroup(id),
+            CleanupStep::RemoveCgroup => self.ensure_no_cgroup(id),
             CleanupStep::RemoveNetwork => self.ensure_no_network(id),
             CleanupStep::Unmount => self.ensure_not_mounted(id),
             CleanupStep::Record => {
@@ -116,9 +115,9 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let live = ctr_monitor::live::Live::read(&self.roots.container_run(id).join("live"))?;
         if live.is_some_and(|live| live.stage == ctr_monitor::live::Stage::Exited) {
-            return Ok(
-                ctr_oci::cgroup::Cgroup::of(id).kill_all(std::time::Duration::from_secs(10))?
-            );
+            return Ok(self
+                .cgroup(id)?
+                .ensure_ended(std::time::Duration::from_secs(10))?);
         }
         self.ensure_no_processes(id)
     }

@@ -1,26 +1,53 @@
 //! Making a container: the image's configuration and the user's wishes become an immutable configuration.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use ctr_state::record::{ContainerRecord, OpKind};
 use ctr_state::{DurablePhase, Grade, StoreError};
 use ctr_sys::fs::Durability;
 use ctr_types::config::{
-    LogConfig, Mount, MountKind, Namespaces, Network, ProcessConfig, Resources, Rootfs, Seccomp,
-    Ulimit,
+    Dns, HostEntry, ImageVolumes, LogConfig, Mount, MountKind, Namespace, Namespaces, Network,
+    PortMapping, ProcessConfig, Resources, Rootfs, Seccomp, SelinuxLabels, Ulimit,
 };
-use ctr_types::{ContainerConfig, ContainerId, ContainerName, Signal, Timestamp};
+use ctr_types::{ContainerConfig, ContainerId, ContainerName, Signal};
 
-use super::Container;
-use crate::image::ImageDetails;
+use super::{Container, default_name};
+use crate::image::ImageDefaults;
 use crate::steps::CreateStep;
 use crate::{Engine, EngineError};
+
+/// Where the root file system comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RootSource {
+    /// An image, by name or id.
+    Image(String),
+    /// A directory of the host.
+    Directory {
+        /// Its absolute path.
+        path: PathBuf,
+        /// Changes go into the container's own layer, and the directory stays as it is.
+        overlay: bool,
+    },
+}
+
+impl Default for RootSource {
+    fn default() -> Self {
+        Self::Image(String::new())
+    }
+}
+
+impl From<&str> for RootSource {
+    fn from(image: &str) -> Self {
+        Self::Image(image.to_owned())
+    }
+}
 
 /// What a user asks for. Everything not said comes from the image, or is the engine's default.
 #[derive(Clone, Debug, Default)]
 pub struct CreateRequest {
-    /// The image, by name or id.
-    pub image: String,
+    /// Where the root file system comes from.
+    pub source: RootSource,
     /// The name; none means one is made up.
     pub name: Option<ContainerName>,
     /// A container that has the name is removed first.
@@ -35,6 +62,10 @@ pub struct CreateRequest {
     pub workdir: Option<String>,
     /// `user[:group]`.
     pub user: Option<String>,
+    /// Groups besides those of the user, by name or id.
+    pub groups: Vec<String>,
+    /// File mode creation mask.
+    pub umask: Option<u32>,
     /// Host name.
     pub hostname: Option<String>,
     /// Labels added to the image's.
@@ -43,6 +74,20 @@ pub struct CreateRequest {
     pub annotations: BTreeMap<String, String>,
     /// Mounts.
     pub mounts: Vec<Mount>,
+    /// What becomes of the image's volumes.
+    pub image_volumes: ImageVolumes,
+    /// Ports of the host that lead to it.
+    pub ports: Vec<PortMapping>,
+    /// What its resolv.conf says.
+    pub dns: Dns,
+    /// Lines added to its hosts file.
+    pub hosts: Vec<HostEntry>,
+    /// The image's own hosts file is left as it is.
+    pub no_hosts: bool,
+    /// Kernel parameters of its namespaces.
+    pub sysctls: BTreeMap<String, String>,
+    /// The cgroup that its own lies in.
+    pub cgroup_parent: Option<String>,
     /// Namespaces.
     pub namespaces: Namespaces,
     /// A terminal is allocated.
@@ -59,6 +104,10 @@ pub struct CreateRequest {
     pub no_new_privileges: bool,
     /// System call filter.
     pub seccomp: Seccomp,
+    /// Changes to the SELinux labels, such as `type:spc_t`, or `disable`.
+    pub label_options: Vec<String>,
+    /// `AppArmor` profile.
+    pub apparmor: Option<String>,
     /// Resource limits.
     pub ulimits: Vec<Ulimit>,
     /// The root file system is read-only.
@@ -86,42 +135,13 @@ pub struct CreateRequest {
 /// Default limit of processes and threads, podman's.
 const PIDS_LIMIT: i64 = 2048;
 
-const ADJECTIVES: [&str; 32] = [
-    "amber", "brave", "brisk", "calm", "clever", "cosy", "crisp", "daring", "eager", "fair",
-    "fleet", "gentle", "glad", "golden", "hardy", "honest", "jolly", "keen", "lively", "lucid",
-    "mellow", "nimble", "noble", "placid", "quick", "quiet", "serene", "sharp", "silver", "steady",
-    "sunny", "wise",
-];
-const NOUNS: [&str; 32] = [
-    "acorn", "anchor", "badger", "beacon", "birch", "brook", "cedar", "comet", "dune", "ember",
-    "falcon", "fern", "finch", "harbor", "heron", "island", "juniper", "lantern", "maple",
-    "marten", "meadow", "otter", "pebble", "pine", "raven", "reef", "river", "sparrow", "spruce",
-    "summit", "tide", "willow",
-];
-
-/// A made-up name, `adjective_noun` with two digits when `salt` is not 0.
-pub fn default_name(salt: u32) -> Result<ContainerName, EngineError> {
-    let mut bytes = [0_u8; 4];
-    getrandom::fill(&mut bytes).map_err(ctr_types::IdError::Random)?;
-    let pick = |list: &[&'static str; 32], byte: u8| {
-        list.get(usize::from(byte) % 32).copied().unwrap_or("x")
-    };
-    let [a, b, c, _] = bytes;
-    let mut text = format!("{}_{}", pick(&ADJECTIVES, a), pick(&NOUNS, b));
-    if salt > 0 {
-        text.push_str(&(u32::from(c) + salt).to_string());
-    }
-    text.parse()
-        .map_err(|error: ctr_types::NameError| EngineError::Invalid(error.to_string()))
-}
-
 impl Engine {
     /// Makes a container. It exists when this returns, and not at all when it fails or dies.
     ///
     /// # Errors
     /// When the image is not there, the name is taken, or the request makes no sense; nothing has changed then.
     pub fn create(&self, request: &CreateRequest) -> Result<Container<'_>, EngineError> {
-        let image = self.image_details(&request.image)?;
+        let (rootfs, defaults) = self.root_source(&request.source)?;
         if let Some(name) = request.name.as_ref().filter(|_| request.replace) {
             match self.container(name.as_str()) {
                 Ok(old) => old.remove(true)?,
@@ -135,7 +155,8 @@ impl Engine {
                 Some(name) => name.clone(),
                 None => default_name(salt)?,
             };
-            let config = merge(request, &image, &id, name)?;
+            let config = self.merge(request, &rootfs, &defaults, &id, name)?;
+            config.validate()?;
             match self.create_container(config) {
                 Err(EngineError::Store(StoreError::NameInUse { .. })) if request.name.is_none() => {
                 }
@@ -148,6 +169,12 @@ impl Engine {
     }
 
     fn create_container(&self, config: ContainerConfig) -> Result<Container<'_>, EngineError> {
+        if let Some(port) = config.ports.first() {
+            let inside = port.container_port;
+            return Err(EngineError::Invalid(format!(
+                "--publish {inside}: this version makes no networks that ports could be published from: use --network host"
+            )));
+        }
         // The runtime is looked for before anything is taken (reliability.md F18).
         self.runtime(&config)?;
         let id = config.id.clone();
@@ -171,21 +198,8 @@ impl Engine {
                 ctr_sys::fs::ensure_directory(&self.roots.container(&id), 0o711)?;
                 Ok(self.container_fs(&id).prepare()?)
             }
-            CreateStep::WriteRecord => {
-                let json = serde_json::to_vec(&record.config).map_err(|error| {
-                    EngineError::Invalid(format!(
-                        "the configuration cannot be written down: {error}"
-                    ))
-                })?;
-                let path = self.roots.container(&id).join("record.json");
-                // Not synced: it is the copy of a durable row, and `system check` writes it anew.
-                Ok(ctr_sys::fs::write_atomic(
-                    &path,
-                    &json,
-                    0o600,
-                    Durability::ProcessDeath,
-                )?)
-            }
+            // Not synced: it is the copy of a durable row, and `system check` writes it anew.
+            CreateStep::WriteRecord => self.write_record(&record.config, Durability::ProcessDeath),
             CreateStep::Finish => self.transact(durable, |txn| {
                 txn.add_event(&Self::event(
                     "container",
@@ -217,47 +231,129 @@ impl Engine {
     }
 }
 
-/// The image's configuration under the user's wishes.
-fn merge(
-    request: &CreateRequest,
-    image: &ImageDetails,
-    id: &ContainerId,
-    name: ContainerName,
-) -> Result<ContainerConfig, EngineError> {
-    let (entrypoint, command) = match &request.entrypoint {
-        // A new entrypoint makes the image's command senseless, as in docker and podman.
-        Some(entrypoint) => (entrypoint.clone(), request.command.clone()),
-        None if request.command.is_empty() => (image.entrypoint.clone(), image.command.clone()),
-        None => (image.entrypoint.clone(), request.command.clone()),
-    };
-    if entrypoint.is_empty() && command.is_empty() {
-        return Err(ctr_oci::spec::SpecError::NoCommand.into());
+impl Engine {
+    /// Where the root file system comes from, and what containers of it start with.
+    fn root_source(&self, source: &RootSource) -> Result<(Rootfs, ImageDefaults), EngineError> {
+        match source {
+            RootSource::Image(name) => {
+                let image = self.image_details(name)?;
+                let rootfs = Rootfs::Image {
+                    id: image.id,
+                    name: image.name,
+                    layers: image.layers,
+                };
+                Ok((rootfs, image.defaults))
+            }
+            RootSource::Directory { path, overlay } => {
+                // A file there would be mounted as one.
+                drop(ctr_sys::fs::open_directory(path)?);
+                let rootfs = Rootfs::Directory {
+                    path: path.clone(),
+                    overlay: *overlay,
+                };
+                Ok((rootfs, ImageDefaults::default()))
+            }
+        }
     }
-    let mut env = image.env.clone();
-    for variable in &request.env {
-        let name = variable.split('=').next().unwrap_or_default();
-        env.retain(|known| known.split('=').next() != Some(name));
-        env.push(variable.clone());
+
+    /// The image's configuration under the user's wishes.
+    fn merge(
+        &self,
+        request: &CreateRequest,
+        rootfs: &Rootfs,
+        image: &ImageDefaults,
+        id: &ContainerId,
+        name: ContainerName,
+    ) -> Result<ContainerConfig, EngineError> {
+        let process = self.merge_process(request, image, id)?;
+        let mut labels = image.labels.clone();
+        labels.extend(request.labels.clone());
+        let mut resources = request.resources.clone();
+        resources.pids_limit = resources
+            .pids_limit
+            .or(Some(PIDS_LIMIT))
+            .filter(|limit| *limit != 0);
+        let mut config = ContainerConfig::new(id.clone(), name, rootfs.clone(), process);
+        config.create_command.clone_from(&request.create_command);
+        config.mounts = mounts(request, image)?;
+        config.read_only = request.read_only;
+        config.shm_size = request.shm_size.unwrap_or(config.shm_size);
+        config.hostname = request.hostname.clone().or_else(|| host_name(request));
+        config.namespaces = request.namespaces.clone();
+        config.ports.clone_from(&request.ports);
+        config.dns = request.dns.clone();
+        config.hosts.clone_from(&request.hosts);
+        config.no_hosts = request.no_hosts;
+        config.sysctls.clone_from(&request.sysctls);
+        config.cgroup_parent.clone_from(&request.cgroup_parent);
+        config.resources = resources;
+        config.labels = labels;
+        config.annotations.clone_from(&request.annotations);
+        let asked = request.stop_signal.or(image.stop_signal);
+        config.stop_signal = asked.unwrap_or(config.stop_signal);
+        config.stop_timeout = request.stop_timeout.unwrap_or(config.stop_timeout);
+        config.log = request.log.clone();
+        config.runtime.clone_from(&request.runtime);
+        config.auto_remove = request.auto_remove;
+        config.strict = request.strict;
+        Ok(config)
     }
-    ctr_oci::spec::capabilities(&request.cap_add, &request.cap_drop)
-        .map_err(ctr_oci::spec::SpecError::from)?;
-    let mut labels = image.labels.clone();
-    labels.extend(request.labels.clone());
-    let mut resources = request.resources.clone();
-    resources.pids_limit = resources
-        .pids_limit
-        .or(Some(PIDS_LIMIT))
-        .filter(|limit| *limit != 0);
-    let workdir = request
-        .workdir
-        .clone()
-        .unwrap_or_else(|| image.workdir.clone());
-    if !workdir.is_empty() && !workdir.starts_with('/') {
-        return Err(EngineError::Invalid(format!(
-            "working directory {workdir:?} must be an absolute path"
-        )));
+
+    fn merge_process(
+        &self,
+        request: &CreateRequest,
+        image: &ImageDefaults,
+        id: &ContainerId,
+    ) -> Result<ProcessConfig, EngineError> {
+        let (entrypoint, command) = match &request.entrypoint {
+            // A new entrypoint makes the image's command senseless, as in docker and podman.
+            Some(entrypoint) => (entrypoint.clone(), request.command.clone()),
+            None if request.command.is_empty() => (image.entrypoint.clone(), image.command.clone()),
+            None => (image.entrypoint.clone(), request.command.clone()),
+        };
+        let mut env = image.env.clone();
+        for variable in &request.env {
+            let name = variable.split('=').next().unwrap_or_default();
+            env.retain(|known| known.split('=').next() != Some(name));
+            env.push(variable.clone());
+        }
+        ctr_oci::spec::capabilities(&request.cap_add, &request.cap_drop)
+            .map_err(ctr_oci::spec::SpecError::from)?;
+        let labels = ctr_oci::selinux::labels(id, &request.label_options)?;
+        Ok(ProcessConfig {
+            entrypoint,
+            command,
+            env,
+            workdir: request
+                .workdir
+                .clone()
+                .unwrap_or_else(|| image.workdir.clone()),
+            user: request.user.clone().unwrap_or_else(|| image.user.clone()),
+            groups: request.groups.clone(),
+            umask: request.umask,
+            terminal: request.terminal,
+            stdin: request.stdin,
+            cap_add: request.cap_add.clone(),
+            cap_drop: request.cap_drop.clone(),
+            privileged: request.privileged,
+            no_new_privileges: request.no_new_privileges,
+            seccomp: request.seccomp.clone(),
+            // Labels nobody applies say nothing about the container.
+            selinux: if self.host()?.selinux {
+                labels
+            } else {
+                SelinuxLabels::default()
+            },
+            apparmor: request.apparmor.clone(),
+            ulimits: request.ulimits.clone(),
+        })
     }
-    for mount in &request.mounts {
+}
+
+/// The user's mounts, and the image's volumes where the user mounts nothing.
+fn mounts(request: &CreateRequest, image: &ImageDefaults) -> Result<Vec<Mount>, EngineError> {
+    let mut mounts = request.mounts.clone();
+    for mount in &mounts {
         if let MountKind::Bind { source, .. } = &mount.kind
             && !source.exists()
         {
@@ -267,79 +363,55 @@ fn merge(
             )));
         }
     }
-    Ok(ContainerConfig {
-        version: ContainerConfig::VERSION,
-        id: id.clone(),
-        name,
-        created: Timestamp::now(),
-        create_command: request.create_command.clone(),
-        rootfs: Rootfs::Image {
-            id: image.id.clone(),
-            name: image.name.clone(),
-            layers: image.layers.clone(),
-        },
-        process: ProcessConfig {
-            entrypoint,
-            command,
-            env,
-            workdir,
-            user: request.user.clone().unwrap_or_else(|| image.user.clone()),
-            terminal: request.terminal,
-            stdin: request.stdin,
-            cap_add: request.cap_add.clone(),
-            cap_drop: request.cap_drop.clone(),
-            privileged: request.privileged,
-            no_new_privileges: request.no_new_privileges,
-            seccomp: request.seccomp.clone(),
-            ulimits: request.ulimits.clone(),
-        },
-        mounts: request.mounts.clone(),
-        read_only: request.read_only,
-        shm_size: request
-            .shm_size
-            .unwrap_or(ContainerConfig::DEFAULT_SHM_SIZE),
-        hostname: request.hostname.clone().or_else(|| host_name(request)),
-        namespaces: request.namespaces.clone(),
-        resources,
-        labels,
-        annotations: request.annotations.clone(),
-        stop_signal: request
-            .stop_signal
-            .or(image.stop_signal)
-            .unwrap_or(Signal::TERM),
-        stop_timeout: request
-            .stop_timeout
-            .unwrap_or(ContainerConfig::DEFAULT_STOP_TIMEOUT),
-        log: request.log.clone(),
-        runtime: request.runtime.clone(),
-        auto_remove: request.auto_remove,
-        strict: request.strict,
-    })
+    let parts = |path: &str| -> Vec<String> {
+        let words = path
+            .split('/')
+            .filter(|part| !part.is_empty() && *part != ".");
+        words.map(str::to_owned).collect()
+    };
+    for path in &image.volumes {
+        if mounts
+            .iter()
+            .any(|mount| parts(&mount.destination) == parts(path))
+        {
+            continue;
+        }
+        let kind = match request.image_volumes {
+            ImageVolumes::Ignore => break,
+            ImageVolumes::Anonymous => MountKind::Anonymous {
+                volume: String::new(),
+                copy_up: true,
+            },
+            ImageVolumes::Tmpfs => MountKind::Tmpfs {
+                size: None,
+                mode: None,
+            },
+        };
+        mounts.push(Mount {
+            destination: path.clone(),
+            kind,
+            read_only: false,
+            options: Vec::new(),
+        });
+    }
+    for mount in &mut mounts {
+        if let MountKind::Anonymous { volume, .. } = &mut mount.kind
+            && volume.is_empty()
+        {
+            // An id like a container's: 64 random hex digits.
+            *volume = ContainerId::random()?.to_string();
+        }
+    }
+    Ok(mounts)
 }
 
 /// With the host's network a container has the host's name too, as docker and podman do it.
 fn host_name(request: &CreateRequest) -> Option<String> {
-    (request.namespaces.network == Network::Host).then(|| {
+    let own = request.namespaces.uts == Namespace::Private;
+    (own && request.namespaces.network == Network::Host).then(|| {
         rustix::system::uname()
             .nodename()
             .to_string_lossy()
             .into_owned()
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn made_up_names_are_names() {
-        for salt in 0..50 {
-            let name = default_name(salt).unwrap();
-            assert_eq!(
-                name.as_str().chars().any(|c| c.is_ascii_digit()),
-                salt > 0,
-                "{name}"
-            );
-        }
-    }
 }

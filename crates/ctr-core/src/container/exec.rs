@@ -11,7 +11,6 @@ use ctr_oci::spec::{Exec, exec_process};
 use ctr_state::Op;
 use ctr_sys::SysError;
 use ctr_sys::error::Context as _;
-use ctr_types::config::Rootfs;
 use ctr_types::{ContainerConfig, OpId};
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{Mode, OFlags};
@@ -135,11 +134,15 @@ impl Container<'_> {
     ) -> Result<ctr_oci::oci_spec::runtime::Process, EngineError> {
         let rootfs = RootFs::open(&self.engine.container_fs(&self.id).merged())?;
         let user = request.user.as_ref().unwrap_or(&config.process.user);
-        let Rootfs::Image { name: image, .. } = &config.rootfs;
-        let user = ctr_oci::user::resolve(&rootfs, user).map_err(|source| EngineError::User {
-            image: image.clone(),
+        let unknown = |source| EngineError::User {
+            image: config.rootfs.shown(),
             source,
-        })?;
+        };
+        let mut user = ctr_oci::user::resolve(&rootfs, user).map_err(unknown)?;
+        if request.user.is_none() {
+            ctr_oci::user::add_groups(&rootfs, &mut user, &config.process.groups)
+                .map_err(unknown)?;
+        }
         let exec = Exec {
             args: request.command.clone(),
             env: request.env.clone(),

@@ -24,6 +24,10 @@ pub struct Inspection {
     pub merged: std::path::PathBuf,
     /// Its writable layer.
     pub upper: std::path::PathBuf,
+    /// Its durable directory.
+    pub static_dir: std::path::PathBuf,
+    /// Where its anonymous volumes lie.
+    pub volumes: std::path::PathBuf,
     /// Its log file.
     pub log: std::path::PathBuf,
     /// The runtime that would be used, by name.
@@ -53,10 +57,12 @@ impl Container<'_> {
                 .as_ref()
                 .filter(|_| monitored)
                 .map(|live| live.monitor.pid),
-            cgroup: ctr_oci::cgroup::Cgroup::of(&self.id).path().to_owned(),
+            cgroup: engine.cgroup(&self.id)?.path().to_owned(),
             bundle: run,
             merged: fs.merged(),
             upper: fs.upper(),
+            static_dir: engine.roots.container(&self.id),
+            volumes: engine.volumes(&self.id),
             log: engine.roots.container(&self.id).join("ctr.log"),
             runtime,
             log_dropped: snapshot.live.as_ref().map_or(0, |live| live.log_dropped),
@@ -74,9 +80,11 @@ impl Engine {
             host: self.host()?,
             rootfs: std::path::PathBuf::new(),
             user: ctr_oci::user::ResolvedUser::default(),
-            netns: None,
+            joined: ctr_oci::spec::Joined::default(),
+            shm: None,
+            volumes: std::path::PathBuf::new(),
             cgroup: String::new(),
-            etc: Vec::new(),
+            files: Vec::new(),
             seccomp: None,
         };
         Ok(ctr_oci::spec::build(config, &facts)?.1)

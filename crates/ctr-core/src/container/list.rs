@@ -16,8 +16,8 @@ pub struct ContainerSummary {
     pub name: ContainerName,
     /// When it was created.
     pub created: Timestamp,
-    /// Id of its image.
-    pub image: Digest,
+    /// Id of its image, if it has one.
+    pub image: Option<Digest>,
     /// The name its image was asked for by.
     pub image_name: String,
     /// Its argument vector.

@@ -7,7 +7,6 @@ use ctr_types::{ContainerId, OpId};
 use super::Container;
 use crate::engine::{Operation, trash_directory, trash_path};
 use crate::steps::RemoveStep;
-use crate::undo::ensure_no_cgroup;
 use crate::{Engine, EngineError};
 
 impl Container<'_> {
@@ -18,7 +17,26 @@ impl Container<'_> {
     pub fn remove(&self, force: bool) -> Result<(), EngineError> {
         let locked = self.lock()?;
         locked.admit(if force { Op::RemoveForce } else { Op::Remove })?;
+        self.engine
+            .look(|store| store.require_no_dependents(&self.id))?;
         self.engine.remove_locked(locked.lock)
+    }
+
+    /// Removes the container after those that need it, directly or not (`rm --depend`); gives the ids in the order of
+    /// removal. No lock is held while another is taken.
+    ///
+    /// # Errors
+    /// As [`Container::remove`]; those removed before stay removed.
+    pub fn remove_with_dependents(&self, force: bool) -> Result<Vec<ContainerId>, EngineError> {
+        let engine = self.engine;
+        let mut removed = Vec::new();
+        for id in engine.look(|store| store.dependents(&self.id))? {
+            let dependent = Container { engine, id };
+            removed.extend(dependent.remove_with_dependents(force)?);
+        }
+        self.remove(force)?;
+        removed.push(self.id.clone());
+        Ok(removed)
     }
 }
 
@@ -66,6 +84,7 @@ impl Engine {
         let op = &operation.record.id;
         match step {
             RemoveStep::Claim => self.transact(grade, |txn| {
+                txn.require_no_dependents(id)?;
                 txn.set_phase(id, &DurablePhase::Removing)?;
                 if let Some(ended) = ended {
                     txn.add_event(&Self::died(id, ended))?;
@@ -77,9 +96,12 @@ impl Engine {
             }
             RemoveStep::KillProcesses => self.ensure_no_processes(id),
             RemoveStep::DeleteRuntime => self.ensure_no_runtime_state(id),
-            RemoveStep::RemoveCgroup => ensure_no_cgroup(id),
+            RemoveStep::RemoveCgroup => self.ensure_no_cgroup(id),
             RemoveStep::RemoveNetwork => self.ensure_no_network(id),
-            RemoveStep::Unmount => Ok(self.container_fs(id).ensure_unmounted()?),
+            RemoveStep::Unmount => {
+                self.ensure_no_shm(id)?;
+                Ok(self.container_fs(id).ensure_unmounted()?)
+            }
             RemoveStep::RemoveRunDirectory => Ok(ctr_sys::fs::ensure_tree_absent(
                 &self.roots.container_run(id),
             )?),

@@ -1,34 +1,22 @@
 //! Bringing a container up: from Configured, Stopped or Exited to Created, and on to Running.
 
-use std::path::PathBuf;
 use std::process::Child;
 use std::time::Duration;
 
 use ctr_monitor::client::{ClientError, MonitorClient};
-use ctr_monitor::config::MonitorConfig;
-use ctr_monitor::protocol::{Reply, Request};
-use ctr_net::NetworkNamespace;
-use ctr_oci::cgroup::Cgroup;
+use ctr_monitor::protocol::Request;
 use ctr_oci::rootfs::{Program, RootFs};
-use ctr_oci::runtime::{Failure, Runtime, complaint};
-use ctr_oci::seccomp;
-use ctr_oci::spec::{Degraded, SpecFacts};
+use ctr_oci::runtime::{Failure, complaint};
+use ctr_oci::spec::Degraded;
 use ctr_state::record::OpKind;
 use ctr_state::{DurablePhase, Grade, Op, PhaseName};
-use ctr_sys::child::Detached;
-use ctr_sys::fs::Durability;
-use ctr_sys::socket::MessageSocket;
-use ctr_types::config::{LogDriver, Namespace, Network, Rootfs, Seccomp};
-use ctr_types::{ContainerConfig, ContainerId};
+use ctr_types::ContainerConfig;
 
 use super::LockedContainer;
-use crate::engine::{Operation, child_environment};
-use crate::etc;
+use super::init::Init;
 use crate::steps::{InitStep, StartStep};
 use crate::{Engine, EngineError};
 
-/// How long the monitor has for `runtime create` and its own work.
-const CREATE_PATIENCE: Duration = Duration::from_secs(70);
 /// How long it has for anything else.
 const PATIENCE: Duration = Duration::from_secs(35);
 
@@ -76,19 +64,6 @@ impl Started {
     }
 }
 
-/// Brings one container up: what its steps hand on to each other.
-struct Init<'a> {
-    engine: &'a Engine,
-    config: &'a ContainerConfig,
-    runtime: Runtime,
-    operation: &'a Operation,
-    run: PathBuf,
-    etc: Vec<(&'static str, PathBuf)>,
-    degraded: Vec<Degraded>,
-    monitor: Option<MonitorClient>,
-    child: Option<Child>,
-}
-
 impl LockedContainer<'_> {
     /// Has the runtime make the container, without starting its program.
     ///
@@ -103,22 +78,12 @@ impl LockedContainer<'_> {
         let engine = self.engine;
         let runtime = engine.runtime(&self.record.config)?;
         let operation = engine.begin(OpKind::Start, Some(&id))?;
-        let mut init = Init {
-            engine,
-            config: &self.record.config,
-            runtime,
-            operation: &operation,
-            run: engine.roots.container_run(&id),
-            etc: Vec::new(),
-            degraded: Vec::new(),
-            monitor: None,
-            child: None,
-        };
+        let mut init = Init::new(engine, &self.record.config, runtime, &operation);
         let outcome = engine
             .options
             .hooks
             .run(InitStep::ALL, |step| init.perform(step));
-        let (monitor, child, degraded) = (init.monitor.take(), init.child.take(), init.degraded);
+        let (monitor, child, degraded) = init.made();
         match (outcome, monitor) {
             (Ok(()), Some(monitor)) => {
                 operation.lock.remove()?;
@@ -232,7 +197,7 @@ impl LockedContainer<'_> {
 }
 
 /// What a runtime's refusal to make or start the container is about.
-fn runtime_failed(engine: &Engine, config: &ContainerConfig, text: &str) -> EngineError {
+pub(super) fn runtime_failed(engine: &Engine, config: &ContainerConfig, text: &str) -> EngineError {
     let program = config.process.args().into_iter().next();
     refusal(engine, config, program.unwrap_or_default(), &[], text)
 }
@@ -268,208 +233,5 @@ pub(super) fn refusal(
         Failure::NotFound => EngineError::ProgramNotFound { name, program },
         Failure::CannotInvoke => EngineError::ProgramNotExecutable { name, program },
         Failure::Engine => EngineError::Create { name, complaint },
-    }
-}
-
-impl Init<'_> {
-    fn id(&self) -> &ContainerId {
-        &self.config.id
-    }
-
-    fn perform(&mut self, step: InitStep) -> Result<(), EngineError> {
-        match step {
-            InitStep::Claim => {
-                let boot = self.engine.roots.boot_id().clone();
-                self.engine.transact(Grade::Volatile, |txn| {
-                    txn.set_phase(
-                        self.id(),
-                        &DurablePhase::Up {
-                            boot,
-                            started_at: None,
-                        },
-                    )?;
-                    txn.begin_op(&self.operation.record)
-                })
-            }
-            InitStep::MakeRunDirectory => {
-                // An exit record there is of the run before.
-                ctr_sys::fs::ensure_file_absent(
-                    &self.engine.roots.container(self.id()).join("exit"),
-                )?;
-                Ok(ctr_sys::fs::ensure_directory(&self.run, 0o711)?)
-            }
-            InitStep::Mount => {
-                let layers = self.engine.layers()?;
-                let Rootfs::Image { layers: ids, .. } = &self.config.rootfs;
-                let paths: Vec<PathBuf> = ids.iter().map(|id| layers.path(id)).collect();
-                Ok(self.engine.container_fs(self.id()).hold("run", &paths)?)
-            }
-            InitStep::Network => match self.config.namespaces.network {
-                Network::Private => Ok(NetworkNamespace::of(&self.run).create()?),
-                Network::None | Network::Host => Ok(()),
-            },
-            InitStep::WriteEtc => {
-                self.etc = etc::write(self.config, &self.run)?;
-                Ok(())
-            }
-            InitStep::WriteBundle => self.write_bundle(),
-            InitStep::SpawnMonitor => self.spawn_monitor(),
-            InitStep::Commit => match &self.monitor {
-                Some(monitor) => monitor
-                    .send(&Request::Commit, &[])
-                    .map_err(|source| self.monitor_error(source)),
-                None => Ok(()),
-            },
-            InitStep::Finish => {
-                let name = self.config.name.as_str();
-                self.engine.transact(Grade::Volatile, |txn| {
-                    txn.add_event(&Engine::event(
-                        "container",
-                        "init",
-                        self.id().as_str(),
-                        name,
-                    ))?;
-                    txn.finish_op(&self.operation.record.id)
-                })
-            }
-        }
-    }
-
-    fn monitor_error(&self, source: ClientError) -> EngineError {
-        EngineError::Monitor {
-            name: self.config.name.to_string(),
-            source,
-        }
-    }
-
-    fn image_name(&self) -> String {
-        let Rootfs::Image { name, .. } = &self.config.rootfs;
-        name.clone()
-    }
-
-    fn write_bundle(&mut self) -> Result<(), EngineError> {
-        let merged = self.engine.container_fs(self.id()).merged();
-        let rootfs = RootFs::open(&merged)?;
-        let image = || self.image_name();
-        let wrong = |source| EngineError::RootFs {
-            image: image(),
-            source,
-        };
-        rootfs.check_mount_points().map_err(wrong)?;
-        let workdir = &self.config.process.workdir;
-        if !workdir.is_empty() {
-            rootfs.ensure_workdir(workdir).map_err(wrong)?;
-        }
-        let user =
-            ctr_oci::user::resolve(&rootfs, &self.config.process.user).map_err(|source| {
-                EngineError::User {
-                    image: image(),
-                    source,
-                }
-            })?;
-        let host = self.engine.host()?;
-        let process = &self.config.process;
-        let capabilities = ctr_oci::spec::capabilities(&process.cap_add, &process.cap_drop)
-            .map_err(ctr_oci::spec::SpecError::from)?;
-        let seccomp = match &process.seccomp {
-            _ if process.privileged => None,
-            Seccomp::Default => Some(seccomp::default_profile(&capabilities)?),
-            Seccomp::Unconfined => None,
-            Seccomp::File(path) => Some(seccomp::profile_from(path, &capabilities)?),
-        };
-        let netns = (self.config.namespaces.network == Network::Private)
-            .then(|| NetworkNamespace::of(&self.run).path().to_owned());
-        let facts = SpecFacts {
-            host,
-            rootfs: merged,
-            user,
-            netns,
-            cgroup: Cgroup::of(self.id()).path().to_owned(),
-            etc: self.etc.clone(),
-            seccomp,
-        };
-        let (spec, degraded) = ctr_oci::spec::build(self.config, &facts)?;
-        if self.config.strict && !degraded.is_empty() {
-            let list: Vec<String> = degraded.iter().map(ToString::to_string).collect();
-            return Err(EngineError::Degraded(list.join("; ")));
-        }
-        self.degraded = degraded;
-        // Voided by a reboot, like everything in this directory: nothing to sync.
-        ctr_oci::runtime::write_bundle(&self.run, &spec, Durability::ProcessDeath)?;
-        Ok(())
-    }
-
-    fn monitor_config(&self) -> MonitorConfig {
-        let id = self.id().as_str();
-        let durable = self.engine.roots.container(self.id());
-        let run = |name: &str| self.run.join(name);
-        let console = self.config.process.terminal.then(|| run("console"));
-        let options = &self.engine.options;
-        let mut cleanup: Vec<std::ffi::OsString> = options
-            .cleanup
-            .iter()
-            .map(|part| part.clone().into_os_string())
-            .collect();
-        cleanup.push(id.into());
-        let log = &self.config.log;
-        MonitorConfig {
-            id: id.to_owned(),
-            boot_id: self.engine.roots.boot_id().to_string(),
-            lock: run("monitor.lock"),
-            live: run("live"),
-            socket: run("sock"),
-            exit_record: durable.join("exit"),
-            durable: !self.config.auto_remove,
-            log: match log.driver {
-                LogDriver::K8sFile => Some(durable.join("ctr.log")),
-                LogDriver::None => None,
-            },
-            log_max_size: log.max_size.unwrap_or(0),
-            log_max_files: log.max_files,
-            terminal: self.config.process.terminal,
-            stdin: self.config.process.stdin,
-            own_pid_namespace: self.config.namespaces.pid == Namespace::Private,
-            console_socket: run("console"),
-            pid_file: run("pidfile"),
-            create: self
-                .runtime
-                .create_args(id, &self.run, &run("pidfile"), console.as_deref()),
-            start: self.runtime.start_args(id),
-            delete: self.runtime.delete_args(id),
-            pause: self.runtime.pause_args(id),
-            resume: self.runtime.resume_args(id),
-            kill_all: self.runtime.kill_all_args(id),
-            cleanup,
-            environment: child_environment(),
-        }
-    }
-
-    fn spawn_monitor(&mut self) -> Result<(), EngineError> {
-        let (ours, theirs) = MessageSocket::pair()?;
-        let program = &self.engine.options.monitor;
-        let child = Detached::new(program)
-            .arg(self.id().as_str())
-            .input(theirs.into_fd())
-            .spawn()?;
-        self.child = Some(child);
-        let mut monitor = MonitorClient::over(ours);
-        let sent = monitor.send_bytes(&self.monitor_config().encode(), &[]);
-        sent.map_err(|source| self.monitor_error(source))?;
-        let reply = monitor.receive(Some(CREATE_PATIENCE));
-        match reply.map_err(|source| self.monitor_error(source))?.0 {
-            Reply::Created { .. } => {
-                self.monitor = Some(monitor);
-                Ok(())
-            }
-            Reply::Error(text) => Err(runtime_failed(self.engine, self.config, &text)),
-            Reply::Ok
-            | Reply::Output { .. }
-            | Reply::Exited { .. }
-            | Reply::ExecStarted { .. }
-            | Reply::ExecExited { .. } => Err(EngineError::Create {
-                name: self.config.name.to_string(),
-                complaint: "the monitor said something unexpected".into(),
-            }),
-        }
     }
 }

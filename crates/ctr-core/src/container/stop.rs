@@ -105,8 +105,7 @@ impl Container<'_> {
             }) => {}
             Err(error) => return Err(error),
         }
-        let mut locked = self.lock()?;
-        locked.start().map(drop)
+        self.start().map(drop)
     }
 
     /// Waits until the container is not running, holding no lock, and gives its exit code: 0 for one that never ran.

@@ -26,7 +26,7 @@ impl Engine {
             containers: rows
                 .iter()
                 .flatten()
-                .filter(|row| row.image == record.id)
+                .filter(|row| row.image.as_ref() == Some(&record.id))
                 .map(|row| row.name.clone())
                 .collect(),
             record,

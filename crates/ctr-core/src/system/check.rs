@@ -5,7 +5,6 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use ctr_oci::cgroup::Cgroup;
 use ctr_state::record::{ContainerRecord, OpKind};
 use ctr_state::{ContainerLock, Grade, Phase, PhaseName};
 use ctr_sys::error::error_chain;
@@ -190,22 +189,13 @@ impl Check<'_> {
             self.found(
                 &object,
                 "the copy of its configuration in record.json is damaged or missing",
-                |_| {
-                    let json = serde_json::to_vec(config).map_err(|error| {
-                        EngineError::Invalid(format!(
-                            "the configuration cannot be written: {error}"
-                        ))
-                    })?;
-                    Ok(ctr_sys::fs::write_atomic(
-                        &durable.join("record.json"),
-                        &json,
-                        0o600,
-                        Durability::PowerLoss,
-                    )?)
-                },
+                |engine| engine.write_record(config, Durability::PowerLoss),
             );
         }
-        let Rootfs::Image { layers, .. } = &config.rootfs;
+        let layers = match &config.rootfs {
+            Rootfs::Image { layers, .. } => layers.as_slice(),
+            Rootfs::Directory { .. } => &[],
+        };
         for layer in layers {
             if !self.engine.layers()?.exists(layer)? {
                 self.told(
@@ -261,7 +251,7 @@ impl Check<'_> {
         let (engine, id) = (self.engine, lock.id());
         let run = engine.roots.container_run(id);
         let mut left = Vec::new();
-        let cgroup = Cgroup::of(id);
+        let cgroup = engine.cgroup(id)?;
         let processes = cgroup.processes()?;
         if !processes.is_empty() {
             left.push(format!("{} processes", processes.len()));
@@ -471,6 +461,7 @@ fn kind(kind: OpKind) -> &'static str {
         OpKind::Stop => "stop",
         OpKind::Cleanup => "clean-up",
         OpKind::Remove => "removal",
+        OpKind::Replace => "change",
         OpKind::Import => "import",
         OpKind::Load => "load",
         OpKind::RemoveImage => "removal of an image",

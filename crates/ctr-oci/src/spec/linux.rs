@@ -1,5 +1,6 @@
 //! The Linux part: namespaces, limits, devices, masked paths.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use ctr_types::ContainerConfig;
@@ -9,9 +10,9 @@ use oci_spec::runtime::{
     LinuxResources,
 };
 
-use super::process::has_host_network;
 use super::{Degraded, SpecFacts};
 use crate::cgroup::CgroupMode;
+use crate::host::HostFacts;
 
 /// Hidden, since they tell of or act on the host (containers/common and moby's defaults).
 const MASKED: [&str; 12] = [
@@ -55,45 +56,67 @@ pub(super) fn linux(
     linux
         .set_namespaces(Some(namespaces(config, facts)))
         .set_cgroups_path(Some(PathBuf::from(&facts.cgroup)))
-        .set_resources(Some(resources(config, facts, degraded)))
+        .set_resources(Some(resources(config, facts.host, degraded)))
         .set_masked_paths(confined.then(|| [own(&MASKED), own(&MASKED_MORE)].concat()))
         .set_readonly_paths(confined.then(|| own(&READ_ONLY)))
         .set_seccomp(facts.seccomp.clone())
         .set_devices(None)
         .set_uid_mappings(None)
         .set_gid_mappings(None)
-        .set_sysctl(None)
-        .set_mount_label(None)
+        .set_sysctl(Some(sysctls(config)).filter(|sysctls| !sysctls.is_empty()))
+        .set_mount_label(
+            facts
+                .host
+                .selinux
+                .then(|| config.process.selinux.mount.clone())
+                .flatten(),
+        )
         .set_rootfs_propagation(None)
         .set_intel_rdt(None);
     linux
 }
 
 fn namespaces(config: &ContainerConfig, facts: &SpecFacts<'_>) -> Vec<LinuxNamespace> {
-    let wanted = &config.namespaces;
-    let mut all = vec![namespace(LinuxNamespaceType::Mount, None)];
-    let ours = [
-        (LinuxNamespaceType::Pid, &wanted.pid),
-        (LinuxNamespaceType::Ipc, &wanted.ipc),
-        (LinuxNamespaceType::Uts, &wanted.uts),
+    let (wanted, joined) = (&config.namespaces, &facts.joined);
+    let kinds = [
+        (LinuxNamespaceType::Mount, &wanted.mount, &joined.mount),
+        (LinuxNamespaceType::Pid, &wanted.pid, &joined.pid),
+        (LinuxNamespaceType::Ipc, &wanted.ipc, &joined.ipc),
+        (LinuxNamespaceType::Uts, &wanted.uts, &joined.uts),
+        (LinuxNamespaceType::Cgroup, &wanted.cgroup, &joined.cgroup),
+        (LinuxNamespaceType::User, &wanted.user, &joined.user),
     ];
-    for (kind, asked) in ours {
+    let mut all = Vec::new();
+    for (kind, asked, joined) in kinds {
         match asked {
+            // As podman: only where the view of one hierarchy can be complete.
+            Namespace::Private
+                if kind == LinuxNamespaceType::Cgroup && facts.host.cgroup != CgroupMode::V2 => {}
             Namespace::Private => all.push(namespace(kind, None)),
             Namespace::Path(path) => all.push(namespace(kind, Some(path.clone()))),
-            Namespace::Host | Namespace::Container(_) => {}
+            // None when the other container has the host's, as then this one has it too.
+            Namespace::Container(_) => {
+                all.extend(joined.clone().map(|path| namespace(kind, Some(path))));
+            }
+            Namespace::Host => {}
         }
     }
-    // As podman: only where the view of one hierarchy can be complete.
-    if wanted.cgroup == Namespace::Private && facts.host.cgroup == CgroupMode::V2 {
-        all.push(namespace(LinuxNamespaceType::Cgroup, None));
-    }
-    if !has_host_network(config) {
-        let path = match wanted.network {
-            Network::Private => facts.netns.clone(),
-            Network::None | Network::Host => None,
-        };
-        all.push(namespace(LinuxNamespaceType::Network, path));
+    match &wanted.network {
+        Network::Host => {}
+        Network::None => all.push(namespace(LinuxNamespaceType::Network, None)),
+        Network::Path(path) => {
+            all.push(namespace(LinuxNamespaceType::Network, Some(path.clone())));
+        }
+        Network::Private => {
+            all.push(namespace(
+                LinuxNamespaceType::Network,
+                joined.network.clone(),
+            ));
+        }
+        Network::Container(_) => {
+            let path = joined.network.clone();
+            all.extend(path.map(|path| namespace(LinuxNamespaceType::Network, Some(path))));
+        }
     }
     all
 }
@@ -104,13 +127,24 @@ fn namespace(kind: LinuxNamespaceType, path: Option<PathBuf>) -> LinuxNamespace 
     namespace
 }
 
+/// Kernel parameters, in the spelling with dots.
+fn sysctls(config: &ContainerConfig) -> HashMap<String, String> {
+    let dotted = |name: &String| name.replace('/', ".");
+    config
+        .sysctls
+        .iter()
+        .map(|(name, value)| (dotted(name), value.clone()))
+        .collect()
+}
+
 fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-fn resources(
+/// The limits of a container's cgroup.
+pub(super) fn resources(
     config: &ContainerConfig,
-    facts: &SpecFacts<'_>,
+    facts: &HostFacts,
     degraded: &mut Vec<Degraded>,
 ) -> LinuxResources {
     let asked = &config.resources;
@@ -127,7 +161,7 @@ fn resources(
         let swap = asked
             .memory_swap
             .or(asked.memory.map(|bytes| signed(bytes.saturating_mul(2))));
-        if facts.host.swap_limit {
+        if facts.swap_limit {
             memory.set_swap(swap);
         } else if let Some(asked) = asked.memory_swap {
             degraded.push(Degraded {

@@ -7,7 +7,6 @@ use ctr_types::config::{MountKind, Namespace};
 use oci_spec::runtime::Mount;
 
 use super::SpecFacts;
-use crate::host::HostFacts;
 
 fn mount(kind: &str, source: impl Into<PathBuf>, destination: &str, options: &[&str]) -> Mount {
     let mut mount = Mount::default();
@@ -23,16 +22,15 @@ fn mount(kind: &str, source: impl Into<PathBuf>, destination: &str, options: &[&
 
 /// All of them, in the order they are to be made.
 pub(super) fn mounts(config: &ContainerConfig, facts: &SpecFacts<'_>) -> Vec<Mount> {
-    let mut all = defaults(config, facts.host);
-    for (name, path) in &facts.etc {
-        all.push(mount(
-            "bind",
-            path,
-            &format!("/etc/{name}"),
-            &["bind", "rprivate"],
-        ));
+    let mut all = defaults(config, facts);
+    for (destination, path) in &facts.files {
+        all.push(mount("bind", path, destination, &["bind", "rprivate"]));
     }
-    let mut users: Vec<Mount> = config.mounts.iter().map(user_mount).collect();
+    let mut users: Vec<Mount> = config
+        .mounts
+        .iter()
+        .map(|mount| user_mount(mount, facts))
+        .collect();
     // The user's take the place of ours.
     all.retain(|ours| {
         users
@@ -45,7 +43,7 @@ pub(super) fn mounts(config: &ContainerConfig, facts: &SpecFacts<'_>) -> Vec<Mou
     all
 }
 
-fn defaults(config: &ContainerConfig, host: &HostFacts) -> Vec<Mount> {
+fn defaults(config: &ContainerConfig, facts: &SpecFacts<'_>) -> Vec<Mount> {
     let privileged = config.process.privileged;
     let shm = format!("size={}", config.shm_size);
     let mut all = vec![
@@ -81,7 +79,16 @@ fn defaults(config: &ContainerConfig, host: &HostFacts) -> Vec<Mount> {
             ],
         ),
     ];
-    if config.namespaces.ipc == Namespace::Host {
+    if let Some(shm) = &facts.shm {
+        let options = ["bind", "nosuid", "noexec", "nodev"];
+        all.push(mount("bind", shm, "/dev/shm", &options));
+        all.push(mount(
+            "mqueue",
+            "mqueue",
+            "/dev/mqueue",
+            &["nosuid", "noexec", "nodev"],
+        ));
+    } else if config.namespaces.ipc == Namespace::Host {
         all.push(mount(
             "bind",
             "/dev/shm",
@@ -104,7 +111,7 @@ fn defaults(config: &ContainerConfig, host: &HostFacts) -> Vec<Mount> {
             &["nosuid", "noexec", "nodev"],
         ));
     }
-    let writable = privileged && host.cgroup == crate::cgroup::CgroupMode::V2;
+    let writable = privileged && facts.host.cgroup == crate::cgroup::CgroupMode::V2;
     all.push(mount(
         "cgroup",
         "cgroup",
@@ -121,7 +128,7 @@ fn defaults(config: &ContainerConfig, host: &HostFacts) -> Vec<Mount> {
     all
 }
 
-fn user_mount(asked: &ctr_types::config::Mount) -> Mount {
+fn user_mount(asked: &ctr_types::config::Mount, facts: &SpecFacts<'_>) -> Mount {
     let access = if asked.read_only { "ro" } else { "rw" };
     let mut options: Vec<String>;
     let (kind, source) = match &asked.kind {
@@ -133,6 +140,10 @@ fn user_mount(asked: &ctr_types::config::Mount) -> Mount {
             let bind = if *recursive { "rbind" } else { "bind" };
             options = vec![bind.into(), access.into(), propagation.as_str().into()];
             ("bind", source.clone())
+        }
+        MountKind::Anonymous { volume, .. } => {
+            options = vec!["rbind".into(), access.into(), "rprivate".into()];
+            ("bind", facts.volumes.join(volume))
         }
         MountKind::Tmpfs { size, mode } => {
             options = vec!["nosuid".into(), "nodev".into(), access.into()];

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use ctr_types::ContainerConfig;
-use ctr_types::config::{Namespace, Network, RlimitKind, Ulimit};
+use ctr_types::config::{Namespace, ProcessConfig, RlimitKind, Ulimit};
 use oci_spec::runtime::{
     BoxBuilder, Capabilities, LinuxCapabilities, PosixRlimit, PosixRlimitBuilder, PosixRlimitType,
     Process, User,
@@ -26,11 +26,6 @@ pub(super) fn host_name(config: &ContainerConfig) -> Option<String> {
         ),
         Namespace::Host | Namespace::Container(_) | Namespace::Path(_) => None,
     }
-}
-
-/// Whether the container has the host's network.
-pub(super) fn has_host_network(config: &ContainerConfig) -> bool {
-    config.namespaces.network == Network::Host
 }
 
 /// The environment: what was set, with defaults for what was not. The later of two settings of a name wins.
@@ -70,9 +65,10 @@ fn environment(
         .collect()
 }
 
-fn oci_user(user: &ResolvedUser) -> User {
+fn oci_user(user: &ResolvedUser, umask: Option<u32>) -> User {
     let mut oci = User::default();
     oci.set_uid(user.uid)
+        .set_umask(umask)
         .set_gid(user.gid)
         .set_additional_gids(Some(user.groups.clone()).filter(|groups| !groups.is_empty()));
     oci
@@ -230,11 +226,22 @@ pub(super) fn process(
         .set_args(Some(args))
         .set_env(Some(environment(config, &[], &facts.user, terminal)))
         .set_cwd(workdir(config))
-        .set_user(oci_user(&facts.user))
+        .set_user(oci_user(&facts.user, config.process.umask))
         .set_capabilities(Some(capability_sets(bounding, config, &facts.user)))
         .set_rlimits(Some(rlimits(&config.process.ulimits, facts.host, degraded)))
         .set_no_new_privileges(Some(config.process.no_new_privileges));
+    confine(&mut process, &config.process, facts.host);
     Ok(process)
+}
+
+/// Labels of the security modules that this host has on.
+fn confine(process: &mut Process, asked: &ProcessConfig, host: &HostFacts) {
+    if host.selinux && !asked.privileged {
+        process.set_selinux_label(asked.selinux.process.clone());
+    }
+    if host.apparmor && !asked.privileged {
+        process.set_apparmor_profile(asked.apparmor.clone());
+    }
 }
 
 /// One more process in a running container.
@@ -286,7 +293,7 @@ pub fn exec_process(
             exec.terminal,
         )))
         .set_cwd(cwd)
-        .set_user(oci_user(&exec.user))
+        .set_user(oci_user(&exec.user, config.process.umask))
         .set_capabilities(Some(capability_sets(bounding, &config, &exec.user)))
         .set_rlimits(Some(rlimits(
             &config.process.ulimits,
@@ -294,6 +301,7 @@ pub fn exec_process(
             &mut Vec::new(),
         )))
         .set_no_new_privileges(Some(config.process.no_new_privileges));
+    confine(&mut process, &config.process, host);
     if let Some((rows, columns)) = exec.console_size.filter(|_| exec.terminal) {
         // `Box` is the spec's name for a size; with both fields set, building it cannot fail.
         let size = BoxBuilder::default().height(rows).width(columns).build();

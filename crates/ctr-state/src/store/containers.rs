@@ -79,7 +79,33 @@ fn dependents(
         .collect()
 }
 
+fn require_no_dependents(
+    connection: &rusqlite::Connection,
+    id: &ContainerId,
+) -> Result<(), StoreError> {
+    let dependents: Vec<String> = dependents(connection, id)?
+        .into_iter()
+        .map(|(id, name)| name.unwrap_or_else(|| id.to_string()))
+        .collect();
+    if dependents.is_empty() {
+        return Ok(());
+    }
+    let container = id.clone();
+    Err(StoreError::HasDependents {
+        container,
+        dependents,
+    })
+}
+
 impl Store {
+    /// Makes sure that no container needs this one; what is true now may not be in a moment.
+    ///
+    /// # Errors
+    /// [`StoreError::HasDependents`].
+    pub fn require_no_dependents(&self, id: &ContainerId) -> Result<(), StoreError> {
+        require_no_dependents(&self.connection, id)
+    }
+
     /// The containers that need `id`: they share a namespace of it.
     pub fn dependents(&self, id: &ContainerId) -> Result<Vec<ContainerId>, StoreError> {
         let found = dependents(&self.connection, id)?;
@@ -260,18 +286,7 @@ impl Txn<'_> {
     /// # Errors
     /// [`StoreError::HasDependents`].
     pub fn require_no_dependents(&self, id: &ContainerId) -> Result<(), StoreError> {
-        let dependents: Vec<String> = dependents(&self.0, id)?
-            .into_iter()
-            .map(|(id, name)| name.unwrap_or_else(|| id.to_string()))
-            .collect();
-        if dependents.is_empty() {
-            return Ok(());
-        }
-        let container = id.clone();
-        Err(StoreError::HasDependents {
-            container,
-            dependents,
-        })
+        require_no_dependents(&self.0, id)
     }
 
     fn claim_name(&self, id: &ContainerId, name: &ContainerName) -> Result<(), StoreError> {

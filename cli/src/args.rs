@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    attach, create, exec, images, import, info, init, inspect, kill, load, logs, pause, ps, rename,
-    restart, rm, rmi, run, start, stop, system, tag, update, version, wait,
+    attach, create, events, exec, exists, images, import, info, init, inspect, kill, load, logs,
+    mount, pause, port, prune, ps, rename, restart, rm, rmi, run, start, stats, stop, system, tag,
+    top, update, version, wait,
 };
 
 /// A container engine without a daemon
@@ -76,6 +77,8 @@ pub(crate) enum Command {
     Ps(ps::PsArgs),
     /// Shows the engine and its host
     Info(info::InfoArgs),
+    /// Shows what happens
+    Events(events::EventsArgs),
     /// Shows the version
     Version(version::VersionArgs),
     /// Manages containers
@@ -124,6 +127,17 @@ pub(crate) enum ContainerVerb {
     Rename(rename::RenameArgs),
     /// Changes a container's limits
     Update(Box<update::UpdateArgs>),
+    /// Shows the processes of a container
+    Top(top::TopArgs),
+    /// Shows what containers use
+    Stats(stats::StatsArgs),
+    /// Shows the published ports of a container
+    Port(port::PortArgs),
+    /// Mounts containers' file systems
+    Mount(mount::MountArgs),
+    /// Lets mounts of containers' file systems go
+    #[command(visible_alias = "unmount")]
+    Umount(mount::UnmountArgs),
 }
 
 /// `container VERB`.
@@ -136,6 +150,10 @@ pub(crate) enum ContainerNoun {
     List(ps::PsArgs),
     /// Shows containers as JSON
     Inspect(inspect::InspectArgs),
+    /// Removes containers that do not run
+    Prune(prune::PruneArgs),
+    /// Says by its exit code whether a container is there
+    Exists(exists::ExistsArgs),
     /// Gives back what a container that has ended still holds
     Cleanup(rm::CleanupArgs),
 }
@@ -174,4 +192,6 @@ pub(crate) enum SystemVerb {
     Reset(system::ResetArgs),
     /// Shows the engine and its host
     Info(info::InfoArgs),
+    /// Shows what happens
+    Events(events::EventsArgs),
 }

@@ -2,7 +2,9 @@
 
 pub(crate) mod attach;
 pub(crate) mod create;
+pub(crate) mod events;
 pub(crate) mod exec;
+pub(crate) mod exists;
 pub(crate) mod images;
 pub(crate) mod import;
 pub(crate) mod info;
@@ -11,7 +13,10 @@ pub(crate) mod inspect;
 pub(crate) mod kill;
 pub(crate) mod load;
 pub(crate) mod logs;
+pub(crate) mod mount;
 pub(crate) mod pause;
+pub(crate) mod port;
+pub(crate) mod prune;
 pub(crate) mod ps;
 pub(crate) mod rename;
 pub(crate) mod restart;
@@ -20,9 +25,11 @@ pub(crate) mod rmi;
 pub(crate) mod run;
 pub(crate) mod select;
 pub(crate) mod start;
+pub(crate) mod stats;
 pub(crate) mod stop;
 pub(crate) mod system;
 pub(crate) mod tag;
+pub(crate) mod top;
 pub(crate) mod update;
 pub(crate) mod version;
 pub(crate) mod wait;
@@ -57,6 +64,11 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::ContainerNoun(ContainerNoun::Cleanup(args)) => rm::cleanup(globals, &args),
         Command::Info(args) | Command::System(SystemVerb::Info(args)) => info::run(globals, &args),
+        Command::ContainerNoun(ContainerNoun::Prune(args)) => prune::run(globals, &args),
+        Command::ContainerNoun(ContainerNoun::Exists(args)) => exists::run(globals, &args),
+        Command::Events(args) | Command::System(SystemVerb::Events(args)) => {
+            events::run(globals, args)
+        }
         Command::Version(args) => version::run(&args),
         Command::System(SystemVerb::Check(args)) => system::check(globals, &args),
         Command::System(SystemVerb::Reset(args)) => system::reset(globals, &args),
@@ -81,6 +93,11 @@ fn container(globals: &Globals, verb: ContainerVerb) -> anyhow::Result<ExitCode>
         ContainerVerb::Rm(args) => rm::run(globals, &args),
         ContainerVerb::Rename(args) => rename::run(globals, &args),
         ContainerVerb::Update(args) => update::run(globals, *args),
+        ContainerVerb::Top(args) => top::run(globals, &args),
+        ContainerVerb::Stats(args) => stats::run(globals, &args),
+        ContainerVerb::Port(args) => port::run(globals, &args),
+        ContainerVerb::Mount(args) => mount::mount(globals, &args),
+        ContainerVerb::Umount(args) => mount::unmount(globals, &args),
     }
 }
 

@@ -22,6 +22,40 @@ pub(crate) fn line(text: &str) -> anyhow::Result<()> {
     Ok(out.flush()?)
 }
 
+/// Clears the terminal.
+pub(crate) fn clear() -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    // ECMA-48: cursor to the upper left, and everything below it erased.
+    write!(out, "\x1b[H\x1b[J")?;
+    Ok(out.flush()?)
+}
+
+/// Bytes as docker and podman print them: powers of 1000, up to four digits.
+pub(crate) fn bytes(count: u64) -> String {
+    const UNITS: [&str; 7] = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
+    let (mut unit, mut scale) = (0, 1_u64);
+    while count / scale >= 1000 {
+        scale *= 1000;
+        unit += 1;
+    }
+    let name = UNITS.get(unit).copied().unwrap_or_default();
+    let (whole, rest) = (count / scale, count % scale);
+    let digits = match whole {
+        0..10 => 3,
+        10..100 => 2,
+        _ => 1,
+    };
+    let fraction = u128::from(rest) * 10_u128.pow(digits) / u128::from(scale);
+    let width = usize::try_from(digits).unwrap_or(1);
+    let fraction = format!("{fraction:0width$}");
+    let fraction = fraction.trim_end_matches('0');
+    if fraction.is_empty() {
+        format!("{whole}{name}")
+    } else {
+        format!("{whole}.{fraction}{name}")
+    }
+}
+
 /// Prints a note on standard error; when nobody is there, nobody misses it.
 pub(crate) fn note(text: &str) {
     let _gone = writeln!(io::stderr().lock(), "{text}");
@@ -88,5 +122,25 @@ impl FromStr for ListFormat {
             "table" | "" => Self::Table,
             text => Self::Template(text.strip_prefix("table ").unwrap_or(text).parse()?),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_up_to_four_digits() {
+        for (count, text) in [
+            (0, "0B"),
+            (999, "999B"),
+            (618_500, "618.5kB"),
+            (25_280_000_000, "25.28GB"),
+            (1_000_000, "1MB"),
+            (1_234_567, "1.234MB"),
+            (u64::MAX, "18.44EB"),
+        ] {
+            assert_eq!(bytes(count), text);
+        }
     }
 }

@@ -111,6 +111,18 @@ const REMOVE_RUNNING: Scenario = Scenario {
     command: &["rm", "-f", "c"],
     reset: &[],
 };
+const RENAME: Scenario = Scenario {
+    operations: &["replace"],
+    setup: &[RUN_D],
+    command: &["rename", "c", "d"],
+    reset: &[&["rm", "-f", "c", "d"]],
+};
+const UPDATE: Scenario = Scenario {
+    operations: &["replace"],
+    setup: &[RUN_D],
+    command: &["update", "--pids-limit", "99", "c"],
+    reset: GONE,
+};
 const IMPORT: Scenario = Scenario {
     operations: &["import"],
     setup: &[],
@@ -124,7 +136,7 @@ const REMOVE_IMAGE: Scenario = Scenario {
     reset: &[],
 };
 
-const ALL: [&Scenario; 10] = [
+const ALL: [&Scenario; 12] = [
     &CREATE,
     &START,
     &RUN_DETACHED,
@@ -133,6 +145,8 @@ const ALL: [&Scenario; 10] = [
     &STOP,
     &REMOVE,
     &REMOVE_RUNNING,
+    &RENAME,
+    &UPDATE,
     &IMPORT,
     &REMOVE_IMAGE,
 ];
@@ -217,7 +231,7 @@ fn sweep(scenario: &Scenario) {
         let expected: &[i32] = match scenario.command.first() {
             _ if scenario.command == RUN => &[3],
             // Removed before or now: both are what was wanted.
-            Some(&("rm" | "rmi" | "stop")) => &[0, 1, 125],
+            Some(&("rm" | "rmi" | "stop" | "rename")) => &[0, 1, 125],
             _ => &[0],
         };
         assert!(expected.contains(&again.code), "{what}: again: {again:?}");
@@ -276,6 +290,16 @@ fn root_removal_survives_every_fault() {
 #[test]
 fn root_removal_of_what_runs_survives_every_fault() {
     sweep(&REMOVE_RUNNING);
+}
+
+#[test]
+fn root_b26_renaming_survives_every_fault() {
+    sweep(&RENAME);
+}
+
+#[test]
+fn root_b26_an_update_survives_every_fault() {
+    sweep(&UPDATE);
 }
 
 #[test]

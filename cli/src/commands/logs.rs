@@ -24,7 +24,7 @@ pub(crate) struct LogsArgs {
     #[arg(long, value_name = "TIME", value_parser = value::moment)]
     since: Option<Timestamp>,
     /// Only what was written until a time
-    #[arg(long, value_name = "TIME", value_parser = value::moment)]
+    #[arg(long, value_name = "TIME", value_parser = value::moment_ahead)]
     until: Option<Timestamp>,
     /// Show when each line was written
     #[arg(short, long)]

@@ -82,7 +82,7 @@ pub(crate) fn run(globals: &Globals, args: &RmArgs) -> anyhow::Result<ExitCode> 
 }
 
 /// Containers that others among them need come after those.
-fn dependents_first(engine: &Engine, names: Vec<String>) -> Vec<String> {
+pub(super) fn dependents_first(engine: &Engine, names: Vec<String>) -> Vec<String> {
     if names.len() < 2 {
         return names;
     }

@@ -97,6 +97,18 @@ pub(crate) fn ulimit(text: &str) -> Result<Ulimit, String> {
 
 /// A moment: RFC 3339, seconds since 1970, or a span before now, such as `10m`.
 pub(crate) fn moment(text: &str) -> Result<Timestamp, String> {
+    at(text, Timestamp::checked_sub)
+}
+
+/// As [`moment`], but a span lies ahead of now, as podman has it for `--until`.
+pub(crate) fn moment_ahead(text: &str) -> Result<Timestamp, String> {
+    at(text, Timestamp::checked_add)
+}
+
+fn at(
+    text: &str,
+    span_from: impl FnOnce(Timestamp, SignedDuration) -> Result<Timestamp, jiff::Error>,
+) -> Result<Timestamp, String> {
     if let Ok(time) = text.parse::<Timestamp>() {
         return Ok(time);
     }
@@ -110,9 +122,7 @@ pub(crate) fn moment(text: &str) -> Result<Timestamp, String> {
     let wrong =
         "use a time such as 2026-01-31T12:00:00Z, seconds since 1970, or a span such as 10m";
     let span: SignedDuration = text.parse().map_err(|_no_span| wrong.to_owned())?;
-    Timestamp::now()
-        .checked_sub(span)
-        .map_err(|error| error.to_string())
+    span_from(Timestamp::now(), span).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

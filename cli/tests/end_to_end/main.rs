@@ -6,6 +6,7 @@ mod concurrent;
 mod configuration;
 mod images;
 mod lifecycle;
+mod looking;
 mod run;
 mod sharing;
 mod streams;

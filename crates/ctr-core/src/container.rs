@@ -4,6 +4,7 @@
 //! what was true when it was taken; the methods that change something are there. Holding it over several calls is what
 //! libpod calls a batch. Waits that may be long (stop, wait, attach) hold no lock.
 
+mod artifacts;
 mod attach;
 mod cleanup;
 mod create;
@@ -14,24 +15,29 @@ mod inspect;
 mod join;
 mod list;
 mod logs;
+mod mount;
 mod names;
 mod remove;
 mod replace;
 mod start;
+mod stats;
 mod stop;
+mod top;
+mod wait;
 
 use std::path::PathBuf;
 
 use ctr_monitor::client::{ClientError, MonitorClient};
 use ctr_monitor::exit_record::ExitRecord;
 use ctr_monitor::live;
-use ctr_state::record::ContainerRecord;
+use ctr_state::record::{ContainerRecord, OpKind};
 use ctr_state::{
     ContainerLock, DurablePhase, EndReason, Ended, Evidence, LiveView, Op, Phase, Stage, StoreError,
 };
 use ctr_sys::lock::FileLock;
 use ctr_types::{BootId, ContainerConfig, ContainerId, Timestamp};
 
+pub use artifacts::ARTIFACT_MAX;
 pub use attach::{AttachEnd, AttachOptions, Attachment, DetachKeys, DetachKeysError};
 pub use create::{CreateRequest, RootSource};
 pub use exec::{ExecRequest, ExecSession};
@@ -42,6 +48,8 @@ pub use logs::LogOptions;
 pub use names::default_name;
 pub use replace::Update;
 pub use start::Started;
+pub use stats::Stats;
+pub use top::Process;
 
 use crate::engine::LOCK_PATIENCE;
 use crate::{Engine, EngineError};
@@ -85,7 +93,32 @@ impl Engine {
     }
 
     /// The evidence of a container's life, put together without any lock.
+    ///
+    /// # Errors
+    /// When it cannot be read, or the container was removed while it was.
     pub(crate) fn derive(
+        &self,
+        id: &ContainerId,
+        durable: &DurablePhase,
+    ) -> Result<(Phase, Option<live::Live>), EngineError> {
+        let mut durable = durable.clone();
+        loop {
+            let (phase, live) = self.derive_once(id, &durable)?;
+            let unseen = |ended: &Ended| ended.reason == EndReason::Unknown;
+            if !phase.ended().is_some_and(unseen) {
+                return Ok((phase, live));
+            }
+            // A run of which nothing is left: or else its pieces were read while they were made, or taken away.
+            let now = self.look(|store| store.phase(id))?;
+            let live_now = live::Live::read(&self.roots.container_run(id).join("live"))?;
+            if now == durable && live_now == live {
+                return Ok((phase, live));
+            }
+            durable = now;
+        }
+    }
+
+    fn derive_once(
         &self,
         id: &ContainerId,
         durable: &DurablePhase,
@@ -113,13 +146,27 @@ impl Engine {
             Some(boot) => self.exit_record(id, boot)?,
             None => None,
         };
+        // Only then would it look like a run of which nothing is left.
+        let starting = live.is_none() && boot.is_some() && self.is_being_started(id)?;
         let evidence = Evidence {
             durable,
             live: view.as_ref(),
             exit: exit.as_ref(),
+            starting,
             this_boot: self.roots.boot_id(),
         };
         Ok((evidence.phase(), live))
+    }
+
+    /// Whether a command that lives is bringing the container up.
+    fn is_being_started(&self, id: &ContainerId) -> Result<bool, EngineError> {
+        for op in self.look(ctr_state::Store::ops)? {
+            let is_start = op.kind == OpKind::Start && op.container.as_ref() == Some(id);
+            if is_start && self.locks.op_is_owned(&op.id)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// How a run of boot `of` ended, by the monitor's record. One of another boot is of an earlier run: its removal may have

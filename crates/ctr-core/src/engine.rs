@@ -197,6 +197,21 @@ impl Engine {
         )?)
     }
 
+    /// An event of a container, with its image and labels, as `events` shows and filters them.
+    pub(crate) fn container_event(config: &ContainerConfig, action: &str) -> EventRecord {
+        let mut event = Self::event(
+            "container",
+            action,
+            config.id.as_str(),
+            config.name.as_str(),
+        );
+        event.attributes.extend(config.labels.clone());
+        event
+            .attributes
+            .insert("image".into(), config.rootfs.shown());
+        event
+    }
+
     /// A recorded event.
     pub(crate) fn event(object: &str, action: &str, id: &str, name: &str) -> EventRecord {
         EventRecord {

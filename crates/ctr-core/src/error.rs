@@ -134,6 +134,9 @@ pub enum EngineError {
     /// With `strict`, what the host cannot do is an error.
     #[error("this host cannot do all that was asked for: {0}")]
     Degraded(String),
+    /// No user has mounted it.
+    #[error("container {0} is not mounted by a user: there is nothing to unmount")]
+    NotMounted(String),
     /// The container is gone.
     #[error("container {0} has been removed")]
     Gone(String),
@@ -180,7 +183,9 @@ impl EngineError {
             | Self::Degraded(_) => ErrorKind::Invalid,
             Self::Image(error) => error.kind(),
             Self::Id(_) => ErrorKind::System,
-            Self::Denied { .. } | Self::DependencyDown(_) => ErrorKind::Denied,
+            Self::Denied { .. } | Self::DependencyDown(_) | Self::NotMounted(_) => {
+                ErrorKind::Denied
+            }
             Self::ProgramNotFound { .. } => ErrorKind::ProgramNotFound,
             Self::ProgramNotExecutable { .. } => ErrorKind::ProgramNotExecutable,
             Self::Gone(_) => ErrorKind::NotFound,

@@ -35,24 +35,28 @@ mod container;
 mod engine;
 mod error;
 mod etc;
+mod events;
 pub mod image;
 mod recover;
 mod steps;
 pub mod system;
 mod undo;
+mod watch;
 
 pub use container::human_duration;
 pub use container::{
-    AttachEnd, AttachOptions, Attachment, Container, ContainerSummary, CreateRequest, DetachKeys,
-    DetachKeysError, ExecRequest, ExecSession, Inspection, LockedContainer, LogOptions, RootSource,
-    Snapshot, Started, Update, default_name,
+    ARTIFACT_MAX, AttachEnd, AttachOptions, Attachment, Container, ContainerSummary, CreateRequest,
+    DetachKeys, DetachKeysError, ExecRequest, ExecSession, Inspection, LockedContainer, LogOptions,
+    Process, RootSource, Snapshot, Started, Stats, Update, default_name,
 };
 pub use engine::{Engine, EngineOptions};
 pub use error::{EngineError, ErrorKind};
+pub use events::{EventFilter, EventOptions};
 pub use steps::{Observer, StepHooks, all_points};
 
 pub use ctr_monitor::log::{LogEntry, Stream};
 pub use ctr_oci::spec::{Degraded, OCI_VERSION};
+pub use ctr_state::record::EventRecord;
 pub use ctr_state::{Denied, EndReason, Ended, Op, Phase, PhaseName, StoreError};
 pub use ctr_sys::error::error_chain;
 pub use ctr_types as types;

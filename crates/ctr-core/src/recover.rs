@@ -100,7 +100,7 @@ impl Engine {
                     Some(record) if record.config.auto_remove => self.remove_now(lock, &op.id),
                     Some(record) if matches!(record.phase, DurablePhase::Up { .. }) => self
                         .transact(Grade::Volatile, |txn| {
-                            txn.set_phase(id, &DurablePhase::Configured)
+                            txn.set_phase(id, &record.phase.without_run())
                         }),
                     Some(_) | None => Ok(()),
                 }

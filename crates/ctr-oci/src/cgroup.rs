@@ -3,6 +3,8 @@
 //! The path is a function of the container's id, so "no process is left in it" and "it is not there" can be brought about
 //! without any record, whatever has died before (reliability.md rules 3 and 8).
 
+mod usage;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -13,6 +15,8 @@ use ctr_sys::error::Context as _;
 use ctr_sys::process::PidFd;
 use ctr_types::ContainerId;
 use rustix::io::Errno;
+
+pub use usage::Usage;
 
 /// Where the hierarchies are mounted.
 const ROOT: &str = "/sys/fs/cgroup";

@@ -21,11 +21,25 @@ pub enum DurablePhase {
         /// When the run was started, as far as was written down; a reboot takes every other record of it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         started_at: Option<Timestamp>,
+        /// How the run before ended: what is true again when this one does not come about.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<Ended>,
     },
     /// Its last run ended and was cleaned up.
     Exited(Ended),
     /// Its removal has begun.
     Removing,
+}
+
+impl DurablePhase {
+    /// What was true before the container was brought up; what it is itself when it has not been.
+    #[must_use]
+    pub fn without_run(&self) -> Self {
+        match self {
+            Self::Up { before, .. } => before.clone().map_or(Self::Configured, Self::Exited),
+            Self::Configured | Self::Exited(_) | Self::Removing => self.clone(),
+        }
+    }
 }
 
 /// How far the monitor says the container is.
@@ -69,6 +83,8 @@ pub struct Evidence<'a> {
     pub live: Option<&'a LiveView>,
     /// The exit record of the last run, if there is one that belongs to it.
     pub exit: Option<&'a Ended>,
+    /// A command that lives is bringing it up.
+    pub starting: bool,
     /// The boot we are in.
     pub this_boot: &'a BootId,
 }
@@ -95,7 +111,7 @@ impl Evidence<'_> {
         if view.monitor_alive {
             return match view.stage {
                 // Not yet ours to speak of: until the engine commits, it may be undone.
-                Stage::Creating => Phase::Configured,
+                Stage::Creating => self.before_the_run(),
                 Stage::Created => Phase::Created(live),
                 Stage::Running => Phase::Running(live),
                 Stage::Paused => Phase::Paused(live),
@@ -112,7 +128,7 @@ impl Evidence<'_> {
             };
         }
         match view.stage {
-            Stage::Creating => Phase::Configured,
+            Stage::Creating => self.before_the_run(),
             Stage::Created | Stage::Running | Stage::Paused | Stage::Stopping | Stage::Exited => {
                 Phase::Stopped(self.end(view.started_at))
             }
@@ -124,14 +140,27 @@ impl Evidence<'_> {
             DurablePhase::Configured => Phase::Configured,
             DurablePhase::Exited(ended) => Phase::Exited(ended.clone()),
             DurablePhase::Removing => Phase::Removing,
-            DurablePhase::Up { boot, started_at } if boot == self.this_boot => {
-                Phase::Stopped(self.end(*started_at))
+            // There is no monitor yet, and nothing to be seen of the run.
+            DurablePhase::Up { boot, .. } if boot == self.this_boot && self.starting => {
+                self.before_the_run()
             }
+            DurablePhase::Up {
+                boot, started_at, ..
+            } if boot == self.this_boot => Phase::Stopped(self.end(*started_at)),
             DurablePhase::Up { started_at, .. } => Phase::Exited(
                 self.exit
                     .cloned()
                     .unwrap_or_else(|| Ended::unseen(EndReason::HostRebooted, *started_at)),
             ),
+        }
+    }
+
+    /// As if the run that is being prepared had not been begun.
+    fn before_the_run(&self) -> Phase {
+        match self.durable.without_run() {
+            DurablePhase::Exited(ended) => Phase::Exited(ended),
+            DurablePhase::Removing => Phase::Removing,
+            DurablePhase::Configured | DurablePhase::Up { .. } => Phase::Configured,
         }
     }
 
@@ -155,6 +184,7 @@ mod tests {
         DurablePhase::Up {
             boot: boot(text),
             started_at: Some(Timestamp::UNIX_EPOCH),
+            before: None,
         }
     }
 
@@ -175,6 +205,7 @@ mod tests {
             durable,
             live,
             exit,
+            starting: false,
             this_boot: &this_boot,
         }
         .phase()
@@ -208,6 +239,7 @@ mod tests {
             durable: &durable,
             live: Some(&live),
             exit: None,
+            starting: false,
             this_boot: &this_boot,
         };
         let phase = evidence.phase();
@@ -228,6 +260,7 @@ mod tests {
                 durable: &durable,
                 live: Some(&live),
                 exit,
+                starting: false,
                 this_boot: &this_boot,
             };
             assert_eq!(evidence.phase().ended().unwrap().exit_code, code);
@@ -241,6 +274,7 @@ mod tests {
             durable: &durable,
             live: None,
             exit: None,
+            starting: false,
             this_boot: &this_boot,
         };
         let Phase::Exited(ended) = evidence.phase() else {
@@ -310,6 +344,40 @@ mod tests {
                 expected,
                 "{stage:?}, process alive: {process_alive}"
             );
+        }
+    }
+
+    #[test]
+    fn m06_one_that_is_being_brought_up_is_still_what_it_was() {
+        let this_boot = boot("b");
+        let last = Ended {
+            exit_code: 3,
+            ..Ended::unseen(EndReason::Exited, None)
+        };
+        for (before, expected) in [
+            (None, Phase::Configured),
+            (Some(last.clone()), Phase::Exited(last)),
+        ] {
+            let durable = DurablePhase::Up {
+                boot: this_boot.clone(),
+                started_at: None,
+                before,
+            };
+            let creating = view(Stage::Creating, true, false);
+            for (live, starting) in [
+                (None, true),
+                (Some(&creating), true),
+                (Some(&creating), false),
+            ] {
+                let evidence = Evidence {
+                    durable: &durable,
+                    live,
+                    exit: None,
+                    starting,
+                    this_boot: &this_boot,
+                };
+                assert_eq!(evidence.phase(), expected);
+            }
         }
     }
 

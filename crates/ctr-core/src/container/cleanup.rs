@@ -2,7 +2,7 @@
 
 use ctr_state::record::{EventRecord, OpKind};
 use ctr_state::{ContainerLock, DurablePhase, EndReason, Ended, Grade, Op, Phase, PhaseName};
-use ctr_types::ContainerId;
+use ctr_types::{ContainerConfig, ContainerId};
 
 use super::{Container, LockedContainer};
 use crate::engine::Operation;
@@ -44,7 +44,8 @@ impl LockedContainer<'_> {
     pub(crate) fn clean_up(&mut self) -> Result<(), EngineError> {
         let operation = self.engine.begin(OpKind::Cleanup, Some(self.lock.id()))?;
         let after = phase_after(&self.phase);
-        self.engine.clean_up(&self.lock, &operation, &after)?;
+        self.engine
+            .clean_up(&self.lock, &self.record.config, &operation, &after)?;
         operation.lock.remove()?;
         self.look_again()
     }
@@ -66,6 +67,7 @@ impl Engine {
     fn clean_up(
         &self,
         lock: &ContainerLock,
+        config: &ContainerConfig,
         operation: &Operation,
         after: &DurablePhase,
     ) -> Result<(), EngineError> {
@@ -81,9 +83,9 @@ impl Engine {
             CleanupStep::Unmount => self.ensure_not_mounted(id),
             CleanupStep::Record => {
                 let event = match after {
-                    DurablePhase::Exited(ended) => Self::died(id, ended),
+                    DurablePhase::Exited(ended) => Self::died(config, ended),
                     DurablePhase::Configured | DurablePhase::Up { .. } | DurablePhase::Removing => {
-                        Self::event("container", "cleanup", id.as_str(), "")
+                        Self::container_event(config, "cleanup")
                     }
                 };
                 // The exit record on disk is the durable one until this reaches it too.
@@ -100,8 +102,8 @@ impl Engine {
     }
 
     /// The event of a run's end.
-    pub(crate) fn died(id: &ContainerId, ended: &Ended) -> EventRecord {
-        let mut event = Self::event("container", "died", id.as_str(), "");
+    pub(crate) fn died(config: &ContainerConfig, ended: &Ended) -> EventRecord {
+        let mut event = Self::container_event(config, "died");
         let code = ended.exit_code.to_string();
         event.attributes.insert("exitCode".into(), code);
         event
@@ -136,7 +138,12 @@ impl Engine {
             PhaseName::Configured | PhaseName::Created | PhaseName::Stopped | PhaseName::Exited => {
                 let after = phase_after(&phase);
                 self.ensure_down(lock)?;
-                self.transact(Grade::Volatile, |txn| txn.set_phase(id, &after))?;
+                self.transact(Grade::Volatile, |txn| {
+                    if let Phase::Stopped(ended) = &phase {
+                        txn.add_event(&Self::died(&record.config, ended))?;
+                    }
+                    txn.set_phase(id, &after)
+                })?;
                 if record.config.auto_remove && phase.ended().is_some() {
                     self.remove_container(lock, None)?;
                 }

@@ -201,12 +201,7 @@ impl Engine {
             // Not synced: it is the copy of a durable row, and `system check` writes it anew.
             CreateStep::WriteRecord => self.write_record(&record.config, Durability::ProcessDeath),
             CreateStep::Finish => self.transact(durable, |txn| {
-                txn.add_event(&Self::event(
-                    "container",
-                    "create",
-                    id.as_str(),
-                    record.config.name.as_str(),
-                ))?;
+                txn.add_event(&Self::container_event(&record.config, "create"))?;
                 txn.finish_op(&operation.record.id)
             }),
         });

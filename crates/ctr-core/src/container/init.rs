@@ -12,7 +12,7 @@ use ctr_oci::rootfs::RootFs;
 use ctr_oci::runtime::Runtime;
 use ctr_oci::seccomp;
 use ctr_oci::spec::{Degraded, Joined, SpecFacts};
-use ctr_state::{DurablePhase, Grade};
+use ctr_state::{DurablePhase, Ended, Grade};
 use ctr_sys::child::Detached;
 use ctr_sys::fs::Durability;
 use ctr_sys::socket::MessageSocket;
@@ -32,6 +32,8 @@ const CREATE_PATIENCE: Duration = Duration::from_secs(70);
 pub(super) struct Init<'a> {
     engine: &'a Engine,
     config: &'a ContainerConfig,
+    /// How the run before ended.
+    before: Option<Ended>,
     runtime: Runtime,
     operation: &'a Operation,
     run: PathBuf,
@@ -47,12 +49,14 @@ impl<'a> Init<'a> {
     pub(super) fn new(
         engine: &'a Engine,
         config: &'a ContainerConfig,
+        before: Option<Ended>,
         runtime: Runtime,
         operation: &'a Operation,
     ) -> Self {
         Self {
             engine,
             config,
+            before,
             runtime,
             operation,
             run: engine.roots.container_run(&config.id),
@@ -84,6 +88,7 @@ impl<'a> Init<'a> {
                         &DurablePhase::Up {
                             boot,
                             started_at: None,
+                            before: self.before.clone(),
                         },
                     )?;
                     txn.begin_op(&self.operation.record)
@@ -120,18 +125,10 @@ impl<'a> Init<'a> {
                     .map_err(|source| self.monitor_error(source)),
                 None => Ok(()),
             },
-            InitStep::Finish => {
-                let name = self.config.name.as_str();
-                self.engine.transact(Grade::Volatile, |txn| {
-                    txn.add_event(&Engine::event(
-                        "container",
-                        "init",
-                        self.id().as_str(),
-                        name,
-                    ))?;
-                    txn.finish_op(&self.operation.record.id)
-                })
-            }
+            InitStep::Finish => self.engine.transact(Grade::Volatile, |txn| {
+                txn.add_event(&Engine::container_event(self.config, "init"))?;
+                txn.finish_op(&self.operation.record.id)
+            }),
         }
     }
 

@@ -102,6 +102,8 @@ impl Engine {
                 if live.contains(row.id.as_str()) || matches!(row.phase, DurablePhase::Up { .. }) {
                     match self.derive(&row.id, &row.phase) {
                         Ok((phase, _)) => phase,
+                        // It was removed while this was read.
+                        Err(error) if error.kind() == crate::ErrorKind::NotFound => continue,
                         Err(error) => {
                             damaged.push(error);
                             continue;
@@ -113,6 +115,7 @@ impl Engine {
                         durable: &row.phase,
                         live: None,
                         exit: None,
+                        starting: false,
                         this_boot: boot,
                     }
                     .phase()

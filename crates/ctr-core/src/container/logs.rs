@@ -1,17 +1,14 @@
 //! Reading the log, and following it.
 
-use ctr_monitor::client::MonitorClient;
+use std::os::fd::{AsFd, BorrowedFd};
+
 use ctr_monitor::log::{LogEntry, LogReader};
-use ctr_sys::SysError;
-use ctr_sys::error::Context as _;
 use ctr_types::Timestamp;
 use ctr_types::config::LogDriver;
-use rustix::event::{PollFd, PollFlags};
-use rustix::fs::inotify;
-use rustix::io::Errno;
 
 use super::Container;
 use crate::EngineError;
+use crate::watch::Watch;
 
 /// Which part of a log.
 #[derive(Clone, Copy, Debug, Default)]
@@ -45,11 +42,12 @@ impl Container<'_> {
         }
         let path = self.engine.roots.container(&self.id).join("ctr.log");
         // Watched and connected before reading, so that nothing falls between the last read and the first wait.
-        let watch = if options.follow {
-            Some(Watch::new(self)?)
-        } else {
-            None
-        };
+        let durable = self.engine.roots.container(&self.id);
+        let watch = options.follow.then(|| Watch::directories([&*durable]));
+        let watch = watch.transpose()?;
+        // Without a monitor the container has ended, or nobody would tell; the log's own changes still wake.
+        let monitor = self.monitor().ok().filter(|_| options.follow);
+        let others: Vec<BorrowedFd<'_>> = monitor.iter().map(AsFd::as_fd).collect();
         let mut reader = None;
         loop {
             let ended =
@@ -80,53 +78,9 @@ impl Container<'_> {
             }
             match &watch {
                 // Looked at the phase before the last read: what it wrote before it ended has been read.
-                Some(watch) if !ended => watch.wait()?,
+                Some(watch) if !ended => watch.wait(&others, None)?,
                 Some(_) | None => return Ok(()),
             }
         }
-    }
-}
-
-/// Wakes when the log grows or the container ends.
-struct Watch {
-    inotify: std::os::fd::OwnedFd,
-    monitor: Option<MonitorClient>,
-}
-
-impl Watch {
-    fn new(container: &Container<'_>) -> Result<Self, EngineError> {
-        let shown = || container.id.to_string();
-        let flags = inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK;
-        let inotify = inotify::init(flags).context("inotify_init for", shown)?;
-        let directory = container.engine.roots.container(&container.id);
-        let events = inotify::WatchFlags::MODIFY
-            | inotify::WatchFlags::CREATE
-            | inotify::WatchFlags::MOVED_TO
-            | inotify::WatchFlags::DELETE_SELF;
-        inotify::add_watch(&inotify, &directory, events).context("inotify_add_watch for", shown)?;
-        // Without a monitor the container has ended, or nobody would tell; the log's own changes still wake.
-        let monitor = container.monitor().ok();
-        Ok(Self { inotify, monitor })
-    }
-
-    fn wait(&self) -> Result<(), EngineError> {
-        let mut fds = vec![PollFd::new(&self.inotify, PollFlags::IN)];
-        fds.extend(
-            self.monitor
-                .as_ref()
-                .map(|monitor| PollFd::new(monitor, PollFlags::IN)),
-        );
-        // Looks again after a second whatever happens: a container without a monitor tells nobody that it has ended.
-        let second = rustix::event::Timespec {
-            tv_sec: 1,
-            tv_nsec: 0,
-        };
-        match rustix::event::poll(&mut fds, Some(&second)) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(SysError::new("poll", "log", error).into()),
-        }
-        let mut buffer = [0_u8; 4096];
-        while rustix::io::read(&self.inotify, &mut buffer).is_ok_and(|count| count > 0) {}
-        Ok(())
     }
 }

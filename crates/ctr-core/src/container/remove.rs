@@ -2,7 +2,7 @@
 
 use ctr_state::record::OpKind;
 use ctr_state::{ContainerLock, DurablePhase, Ended, Grade, Op};
-use ctr_types::{ContainerId, OpId};
+use ctr_types::{ContainerConfig, ContainerId, OpId};
 
 use super::Container;
 use crate::engine::{Operation, trash_directory, trash_path};
@@ -65,9 +65,8 @@ impl Engine {
         } else {
             Grade::Durable
         };
-        let name = record.config.name.to_string();
         self.options.hooks.run(RemoveStep::ALL, |step| {
-            self.remove_step(step, id, &operation, grade, &name, ended)
+            self.remove_step(step, id, &operation, grade, &record.config, ended)
         })?;
         Ok(operation.lock.remove()?)
     }
@@ -78,7 +77,7 @@ impl Engine {
         id: &ContainerId,
         operation: &Operation,
         grade: Grade,
-        name: &str,
+        config: &ContainerConfig,
         ended: Option<&Ended>,
     ) -> Result<(), EngineError> {
         let op = &operation.record.id;
@@ -87,7 +86,7 @@ impl Engine {
                 txn.require_no_dependents(id)?;
                 txn.set_phase(id, &DurablePhase::Removing)?;
                 if let Some(ended) = ended {
-                    txn.add_event(&Self::died(id, ended))?;
+                    txn.add_event(&Self::died(config, ended))?;
                 }
                 txn.begin_op(&operation.record)
             }),
@@ -108,7 +107,7 @@ impl Engine {
             RemoveStep::Trash => self.trash_container(id, op),
             RemoveStep::DeleteRow => self.transact(Grade::Volatile, |txn| {
                 txn.delete_container(id)?;
-                txn.add_event(&Self::event("container", "remove", id.as_str(), name))
+                txn.add_event(&Self::container_event(config, "remove"))
             }),
             RemoveStep::EmptyTrash => Ok(ctr_sys::fs::ensure_tree_absent(&trash_directory(
                 &self.roots,

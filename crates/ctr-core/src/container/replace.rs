@@ -142,8 +142,7 @@ impl LockedContainer<'_> {
                 }
                 ReplaceStep::WriteRecord => engine.write_record(&config, Durability::PowerLoss),
                 ReplaceStep::Finish => engine.transact(Grade::Volatile, |txn| {
-                    let (id, name) = (config.id.as_str(), config.name.as_str());
-                    txn.add_event(&Engine::event("container", event, id, name))?;
+                    txn.add_event(&Engine::container_event(&config, event))?;
                     txn.finish_op(&op.id)
                 }),
             });

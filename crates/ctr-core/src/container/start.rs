@@ -9,7 +9,7 @@ use ctr_oci::rootfs::{Program, RootFs};
 use ctr_oci::runtime::{Failure, complaint};
 use ctr_oci::spec::Degraded;
 use ctr_state::record::OpKind;
-use ctr_state::{DurablePhase, Grade, Op, PhaseName};
+use ctr_state::{Grade, Op, PhaseName};
 use ctr_types::ContainerConfig;
 
 use super::LockedContainer;
@@ -78,7 +78,13 @@ impl LockedContainer<'_> {
         let engine = self.engine;
         let runtime = engine.runtime(&self.record.config)?;
         let operation = engine.begin(OpKind::Start, Some(&id))?;
-        let mut init = Init::new(engine, &self.record.config, runtime, &operation);
+        let mut init = Init::new(
+            engine,
+            &self.record.config,
+            self.phase.ended().cloned(),
+            runtime,
+            &operation,
+        );
         let outcome = engine
             .options
             .hooks
@@ -103,7 +109,8 @@ impl LockedContainer<'_> {
                     .and_then(|()| engine.ensure_down(&self.lock))
                     .and_then(|()| {
                         engine.transact(Grade::Volatile, |txn| {
-                            txn.set_phase(&id, &DurablePhase::Configured)?;
+                            let before = txn.phase(&id)?.without_run();
+                            txn.set_phase(&id, &before)?;
                             txn.finish_op(&operation.record.id)
                         })
                     });
@@ -153,7 +160,6 @@ impl LockedContainer<'_> {
     /// Starts the program of a container prepared by [`LockedContainer::prepare_start`].
     pub fn start_prepared(&mut self, started: &mut Started) -> Result<(), EngineError> {
         let id = self.record.config.id.clone();
-        let name = self.name();
         let outcome = self
             .engine
             .options
@@ -169,7 +175,7 @@ impl LockedContainer<'_> {
                     })
                 }
                 StartStep::Record => self.engine.transact(Grade::Volatile, |txn| {
-                    txn.add_event(&Engine::event("container", "start", id.as_str(), &name))
+                    txn.add_event(&Engine::container_event(&self.record.config, "start"))
                 }),
             });
         if let Err(error) = outcome {
@@ -181,7 +187,8 @@ impl LockedContainer<'_> {
                 // It never ran: nothing is kept of the attempt.
                 self.engine.ensure_down(&self.lock)?;
                 self.engine.transact(Grade::Volatile, |txn| {
-                    txn.set_phase(&id, &DurablePhase::Configured)
+                    let before = txn.phase(&id)?.without_run();
+                    txn.set_phase(&id, &before)
                 })?;
             }
             self.look_again()?;

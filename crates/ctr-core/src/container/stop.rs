@@ -1,10 +1,9 @@
-//! Ending, signalling, freezing and waiting.
+//! Ending, signalling, freezing.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ctr_monitor::protocol::Request;
-use ctr_state::{Denied, Ended, Grade, Op, Phase, PhaseName, StoreError};
-use ctr_sys::process::PidFd;
+use ctr_state::{Denied, Ended, Grade, Op, PhaseName};
 use ctr_types::Signal;
 
 use super::{Container, LockedContainer};
@@ -45,9 +44,8 @@ impl Container<'_> {
                 StopStep::Await => self.await_end(timeout.saturating_add(GRACE)),
             })?;
         self.cleanup()?;
-        let name = config.name.to_string();
         self.engine.transact(Grade::Volatile, |txn| {
-            txn.add_event(&Engine::event("container", "stop", self.id.as_str(), &name))
+            txn.add_event(&Engine::container_event(&config, "stop"))
         })
     }
 
@@ -55,12 +53,11 @@ impl Container<'_> {
     pub fn kill(&self, signal: Signal) -> Result<(), EngineError> {
         let locked = self.lock()?;
         locked.admit(Op::Kill)?;
-        let name = locked.name();
         locked.signal(signal)?;
+        let event = Engine::container_event(locked.config(), "kill");
         drop(locked);
-        self.engine.transact(Grade::Volatile, |txn| {
-            txn.add_event(&Engine::event("container", "kill", self.id.as_str(), &name))
-        })?;
+        self.engine
+            .transact(Grade::Volatile, |txn| txn.add_event(&event))?;
         if signal == Signal::KILL {
             self.await_end(GRACE)?;
             self.cleanup()?;
@@ -86,7 +83,10 @@ impl Container<'_> {
             .map_err(|error| locked.monitor_error(error))?;
         monitor
             .call(request, PATIENCE)
-            .map_err(|error| locked.monitor_error(error))
+            .map_err(|error| locked.monitor_error(error))?;
+        let event = Engine::container_event(locked.config(), op.verb());
+        self.engine
+            .transact(Grade::Volatile, |txn| txn.add_event(&event))
     }
 
     /// Ends it if it runs, and starts it.
@@ -106,83 +106,6 @@ impl Container<'_> {
             Err(error) => return Err(error),
         }
         self.start().map(drop)
-    }
-
-    /// Waits until the container is not running, holding no lock, and gives its exit code: 0 for one that never ran.
-    ///
-    /// # Errors
-    /// When there is no such container. One that is removed meanwhile gives the code it ended with, if it was seen.
-    pub fn wait(&self) -> Result<i32, EngineError> {
-        loop {
-            let snapshot = match self.peek() {
-                Ok(snapshot) => snapshot,
-                Err(EngineError::Store(StoreError::Removed(_))) => {
-                    return Err(EngineError::Gone(self.id.to_string()));
-                }
-                Err(error) => return Err(error),
-            };
-            match &snapshot.phase {
-                Phase::Configured | Phase::Removing => return Ok(0),
-                Phase::Stopped(ended) | Phase::Exited(ended) => return Ok(ended.exit_code),
-                Phase::Created(_) | Phase::Running(_) | Phase::Paused(_) | Phase::Stopping(_) => {
-                    if let Some(code) = self.await_change(None)? {
-                        return Ok(code);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Waits until the container has ended, at most `patience`.
-    fn await_end(&self, patience: Duration) -> Result<(), EngineError> {
-        let deadline = Instant::now() + patience;
-        loop {
-            let phase = match self.peek() {
-                Ok(snapshot) => snapshot.phase,
-                // Somebody was faster.
-                Err(error) if error.kind() == crate::ErrorKind::NotFound => return Ok(()),
-                Err(error) => return Err(error),
-            };
-            if phase.live().is_none() {
-                return Ok(());
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                let what = format!("the end of container {}", self.id.short());
-                return Err(EngineError::Timeout {
-                    what,
-                    limit: patience,
-                });
-            }
-            self.await_change(Some(left))?;
-        }
-    }
-
-    /// Waits for the monitor's word, or for the first process to go; gives the exit code if the monitor said it.
-    fn await_change(&self, patience: Option<Duration>) -> Result<Option<i32>, EngineError> {
-        let snapshot = match self.peek() {
-            Ok(snapshot) => snapshot,
-            Err(error) if error.kind() == crate::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        if let Ok(mut monitor) = self.monitor() {
-            loop {
-                match monitor.receive(patience) {
-                    Ok((ctr_monitor::protocol::Reply::Exited { code }, _)) => {
-                        return Ok(Some(code));
-                    }
-                    Ok(_) => {}
-                    Err(_) => return Ok(None),
-                }
-            }
-        }
-        // No monitor: the process itself is what is left to wait for.
-        if let Some(live) = &snapshot.live
-            && let Some(process) = live.process.open()?
-        {
-            PidFd::wait(&process, patience)?;
-        }
-        Ok(None)
     }
 
     /// The end of the last run, if it has ended.

@@ -57,6 +57,21 @@ impl Raw {
     }
 }
 
+fn phase(connection: &rusqlite::Connection, id: &ContainerId) -> Result<DurablePhase, StoreError> {
+    let found: Option<String> = connection
+        .prepare_cached("SELECT phase FROM container WHERE id = ?1")
+        .and_then(|mut statement| {
+            statement
+                .query_row([id.as_str()], |row| row.get(0))
+                .optional()
+        })
+        .attempt("read a container")?;
+    found.map_or_else(
+        || Err(StoreError::Removed(id.clone())),
+        |json| from_json(&json, &format!("container {id}")),
+    )
+}
+
 /// The containers that need `id`, with their names.
 fn dependents(
     connection: &rusqlite::Connection,
@@ -98,6 +113,14 @@ fn require_no_dependents(
 }
 
 impl Store {
+    /// What the store knows of a container's life, without its configuration.
+    ///
+    /// # Errors
+    /// [`StoreError::Removed`] when it is gone.
+    pub fn phase(&self, id: &ContainerId) -> Result<DurablePhase, StoreError> {
+        phase(&self.connection, id)
+    }
+
     /// Makes sure that no container needs this one; what is true now may not be in a moment.
     ///
     /// # Errors
@@ -327,19 +350,7 @@ impl Txn<'_> {
     /// # Errors
     /// [`StoreError::Removed`] when it is gone.
     pub fn phase(&self, id: &ContainerId) -> Result<DurablePhase, StoreError> {
-        let found: Option<String> = self
-            .0
-            .query_row(
-                "SELECT phase FROM container WHERE id = ?1",
-                [id.as_str()],
-                |row| row.get(0),
-            )
-            .optional()
-            .attempt("read a container")?;
-        found.map_or_else(
-            || Err(StoreError::Removed(id.clone())),
-            |json| from_json(&json, &format!("container {id}")),
-        )
+        phase(&self.0, id)
     }
 
     /// Records what is known of a container's life.

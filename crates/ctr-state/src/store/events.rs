@@ -13,14 +13,29 @@ const SLACK: i64 = 256;
 impl Store {
     /// The events after `seq` (0: all that are kept), oldest first, each with its own number.
     pub fn events(&self, seq: i64) -> Result<Vec<(i64, EventRecord)>, StoreError> {
+        self.select_events("seq > ?1", params![seq])
+    }
+
+    /// The events of one kind of one object, oldest first, as far as they are kept.
+    pub fn events_of(&self, id: &str, action: &str) -> Result<Vec<EventRecord>, StoreError> {
+        let found = self.select_events("id = ?1 AND action = ?2", params![id, action])?;
+        Ok(found.into_iter().map(|(_, event)| event).collect())
+    }
+
+    fn select_events(
+        &self,
+        which: &str,
+        values: impl rusqlite::Params,
+    ) -> Result<Vec<(i64, EventRecord)>, StoreError> {
+        let query = format!(
+            "SELECT seq, time, object, action, id, name, attributes FROM event \
+             WHERE {which} ORDER BY seq"
+        );
         let mut statement = self
             .connection
-            .prepare_cached(
-                "SELECT seq, time, object, action, id, name, attributes FROM event \
-                 WHERE seq > ?1 ORDER BY seq",
-            )
+            .prepare_cached(&query)
             .attempt("read events")?;
-        let mut rows = statement.query([seq]).attempt("read events")?;
+        let mut rows = statement.query(values).attempt("read events")?;
         let mut events = Vec::new();
         while let Some(row) = rows.next().attempt("read events")? {
             let text = |index| row.get::<_, String>(index).attempt("read events");

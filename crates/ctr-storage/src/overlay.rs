@@ -16,6 +16,17 @@ use ctr_sys::error::Context as _;
 use ctr_sys::fs::Durability;
 use ctr_sys::mount::{Overlay, bind_recursive, ensure_unmounted, is_mount_point};
 
+use crate::size::{DiffSize, size_of};
+
+/// What [`ContainerFs::written_size`] has kept.
+fn parse_size(text: &str) -> Option<DiffSize> {
+    let (bytes, inodes) = text.split_once(' ')?;
+    Some(DiffSize {
+        bytes: bytes.parse().ok()?,
+        inodes: inodes.parse().ok()?,
+    })
+}
+
 /// The file system of one container. The caller holds the container's lock for every method that changes something.
 #[derive(Clone, Debug)]
 pub struct ContainerFs {
@@ -70,6 +81,29 @@ impl ContainerFs {
         bind_recursive(directory, &self.merged())
     }
 
+    /// What its changes take. While nobody has it mounted, it is added up once and kept.
+    ///
+    /// ```text
+    /// containers/<id>/size    "BYTES INODES"; gone before anything can change
+    /// ```
+    pub fn written_size(&self) -> Result<DiffSize, SysError> {
+        let kept = self.durable.join("size");
+        let content = ctr_sys::fs::read_if_present(&kept, 64)?.unwrap_or_default();
+        if let Some(size) = parse_size(&String::from_utf8_lossy(&content)) {
+            return Ok(size);
+        }
+        let size = size_of(&self.upper())?;
+        if !is_mount_point(&self.merged())? && self.holders()?.is_empty() {
+            let text = format!("{} {}", size.bytes, size.inodes);
+            ctr_sys::fs::write_atomic(&kept, text.as_bytes(), 0o600, Durability::ProcessDeath)?;
+            // Whoever has mounted it meanwhile had nothing to remove.
+            if !self.holders()?.is_empty() {
+                ctr_sys::fs::ensure_file_absent(&kept)?;
+            }
+        }
+        Ok(size)
+    }
+
     /// Writes a holder down; whether it is mounted already.
     fn note_holder(&self, holder: &str) -> Result<bool, SysError> {
         ctr_sys::fs::ensure_directory(&self.holders, 0o700)?;
@@ -79,6 +113,7 @@ impl ContainerFs {
             0o600,
             Durability::ProcessDeath,
         )?;
+        ctr_sys::fs::ensure_file_absent(&self.durable.join("size"))?;
         is_mount_point(&self.merged())
     }
 

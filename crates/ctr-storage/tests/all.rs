@@ -5,6 +5,10 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "all/copy.rs"]
+mod copy;
+#[path = "all/export.rs"]
+mod export;
 #[path = "all/hostile.rs"]
 mod hostile;
 #[path = "all/overlay.rs"]

@@ -23,6 +23,10 @@ const BUSY_PATIENCE: Duration = Duration::from_secs(2);
 /// Longest string fsconfig(2) takes, its end included.
 const FSCONFIG_STRING: usize = 256;
 
+/// Options under which a renamed directory and a changed mode are copied, not written down as a reference to a layer
+/// below (the kernel's filesystems/overlayfs.rst, "Renaming directories", "Metadata only copy up").
+const WHOLE_CHANGES: [(&str, &str); 2] = [("redirect_dir", "off"), ("metacopy", "off")];
+
 /// An overlay to be mounted (the kernel's filesystems/overlayfs.rst). Paths may hold any character.
 #[derive(Clone, Debug)]
 pub struct Overlay {
@@ -65,6 +69,11 @@ impl Overlay {
         }
         set("upperdir", &self.upper)?;
         set("workdir", &self.work)?;
+        // What is in `upper` is to be all there is of a change, for whoever makes a layer of it.
+        for (key, value) in WHOLE_CHANGES {
+            rustix::mount::fsconfig_set_string(&context, key, value)
+                .context("fsconfig overlay", || format!("{key}={value}"))?;
+        }
         rustix::mount::fsconfig_set_string(&context, "source", "overlay")
             .context("fsconfig overlay", || "source")?;
         rustix::mount::fsconfig_create(&context).context("make overlay for", shown)?;
@@ -92,6 +101,9 @@ impl Overlay {
             let fd = open_path(path)?;
             let _infallible = write!(options, ",{key}=/proc/self/fd/{}", fd.as_raw_fd());
             held.push(fd);
+        }
+        for (key, value) in WHOLE_CHANGES {
+            let _infallible = write!(options, ",{key}={value}");
         }
         let options = std::ffi::CString::new(options)
             .map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidInput, error))

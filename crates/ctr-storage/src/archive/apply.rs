@@ -15,6 +15,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat, Timespec, Timestamps};
 use rustix::io::Errno;
 
+pub(super) use self::attributes::is_allowed as is_allowed_xattr;
 use self::attributes::{attributes_by_descriptor, attributes_by_name};
 use self::inode::{directory, file, make_room, node, whiteout};
 use super::reader::{Entry, EntryKind, MAX_COMPONENT, TarError, TarReader};
@@ -77,6 +78,36 @@ pub enum ApplyError {
     },
 }
 
+/// What an archive is unpacked as.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Purpose {
+    /// A layer: `.wh.` names are whiteouts, and an entry takes the place of whatever is there.
+    #[default]
+    Layer,
+    /// Files among others (`cp`): a name is a name, and neither does a directory take the place of anything else, nor
+    /// anything else that of a directory, unless it is allowed to.
+    Copy {
+        /// Whose the files are to be; none keeps what the archive says.
+        owner: Option<(u32, u32)>,
+        /// A directory and what is none may take each other's place.
+        overwrite: bool,
+    },
+}
+
+/// Unpacks a tar among the files of `root`, which others may be changing: `purpose` says how. Every path is resolved below
+/// `root` by descriptor; directories that are there keep their attributes.
+///
+/// # Errors
+/// [`ApplyError`], which names the entry; what came before it has been unpacked.
+pub fn unpack<R: Read>(
+    input: R,
+    root: BorrowedFd<'_>,
+    purpose: Purpose,
+    limits: &Limits,
+) -> Result<Applied, ApplyError> {
+    run(input, root, purpose, limits)
+}
+
 /// Unpacks a layer's uncompressed tar into `root`, an empty directory that nobody else writes.
 ///
 /// Reads up to the end mark of the archive; what follows is the caller's.
@@ -88,14 +119,31 @@ pub fn apply<R: Read>(
     root: BorrowedFd<'_>,
     limits: &Limits,
 ) -> Result<Applied, ApplyError> {
+    run(input, root, Purpose::Layer, limits)
+}
+
+fn run<R: Read>(
+    input: R,
+    root: BorrowedFd<'_>,
+    purpose: Purpose,
+    limits: &Limits,
+) -> Result<Applied, ApplyError> {
     let mut reader = TarReader::new(input);
     let mut unpacker = Unpacker {
         root,
+        purpose,
         parent: None,
         buffer: vec![0; 128 << 10].into(),
     };
     let mut applied = Applied::default();
-    while let Some(entry) = reader.next_entry()? {
+    while let Some(mut entry) = reader.next_entry()? {
+        if let Purpose::Copy {
+            owner: Some((uid, gid)),
+            ..
+        } = purpose
+        {
+            (entry.uid, entry.gid) = (uid, gid);
+        }
         let this = At(&entry);
         applied.entries += 1;
         applied.size = applied.size.saturating_add(entry.size);
@@ -147,6 +195,7 @@ struct Parent {
 
 struct Unpacker<'a> {
     root: BorrowedFd<'a>,
+    purpose: Purpose,
     parent: Option<Parent>,
     buffer: Box<[u8]>,
 }
@@ -198,6 +247,33 @@ fn times_of(entry: &Entry) -> Timestamps {
     }
 }
 
+/// Whether a copied entry is to be made: a directory that is there already is left as it is.
+fn may_take_the_place(
+    this: At<'_>,
+    parent: BorrowedFd<'_>,
+    leaf: &[u8],
+    overwrite: bool,
+) -> Result<bool, ApplyError> {
+    let there = match rustix::fs::statat(parent, leaf, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(there) => FileType::from_raw_mode(there.st_mode),
+        Err(Errno::NOENT) => return Ok(true),
+        Err(error) => return this.sys("stat", Err(error)),
+    };
+    match (
+        there == FileType::Directory,
+        this.0.kind == EntryKind::Directory,
+    ) {
+        (true, true) => Ok(false),
+        (false, true) if !overwrite => {
+            this.rule("it is a directory, and what is there is none: use --overwrite")
+        }
+        (true, false) if !overwrite => {
+            this.rule("what is there is a directory, and it is none: use --overwrite")
+        }
+        (false | true, false) | (false, true) => Ok(true),
+    }
+}
+
 impl Unpacker<'_> {
     fn entry<R: Read>(
         &mut self,
@@ -214,8 +290,17 @@ impl Unpacker<'_> {
             return this.rule("its parent is not there");
         };
         let parent = parent.fd.as_fd();
-        if let Some(hidden) = leaf.strip_prefix(WHITEOUT) {
-            return whiteout(this, parent, leaf, hidden);
+        match self.purpose {
+            Purpose::Layer => {
+                if let Some(hidden) = leaf.strip_prefix(WHITEOUT) {
+                    return whiteout(this, parent, leaf, hidden);
+                }
+            }
+            Purpose::Copy { overwrite, .. } => {
+                if !may_take_the_place(this, parent, leaf, overwrite)? {
+                    return Ok(());
+                }
+            }
         }
         match entry.kind {
             EntryKind::Directory => directory(this, parent, leaf),
@@ -256,11 +341,14 @@ impl Unpacker<'_> {
         }
     }
 
-    /// The root directory itself is never replaced; it takes the attributes.
+    /// The root directory itself is never replaced; it takes the attributes of a layer's.
     fn root_entry(&mut self, entry: &Entry) -> Result<(), ApplyError> {
         let this = At(entry);
         if entry.kind != EntryKind::Directory {
             return this.rule("it would replace the root directory");
+        }
+        if self.purpose != Purpose::Layer {
+            return Ok(());
         }
         self.leave_parent()?;
         let root = this.sys(

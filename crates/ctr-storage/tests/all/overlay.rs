@@ -8,7 +8,7 @@ use ctr_storage::size::{DiffSize, size_of};
 use ctr_types::Digest;
 
 /// Runs on a thread with an own mount namespace, so that nothing is left mounted whatever happens.
-fn in_own_mount_namespace(test: impl FnOnce(&Path) + Send + 'static) {
+pub(crate) fn in_own_mount_namespace(test: impl FnOnce(&Path) + Send + 'static) {
     assert!(rustix::process::geteuid().is_root(), "this test needs root");
     let thread = std::thread::spawn(move || {
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
@@ -24,7 +24,7 @@ fn in_own_mount_namespace(test: impl FnOnce(&Path) + Send + 'static) {
     thread.join().unwrap();
 }
 
-fn write(path: &Path, text: &str) {
+pub(crate) fn write(path: &Path, text: &str) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     ctr_sys::fs::write_atomic(
         path,

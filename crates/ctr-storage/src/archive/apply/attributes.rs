@@ -17,7 +17,7 @@ pub(super) fn owner(entry: &Entry) -> (Option<Uid>, Option<Gid>) {
 }
 
 /// Whether an extended attribute may come from an archive: overlayfs' own would let it point anywhere.
-pub(super) fn is_allowed(name: &[u8]) -> bool {
+pub(in crate::archive) fn is_allowed(name: &[u8]) -> bool {
     !name.starts_with(b"trusted.overlay.") && !name.starts_with(b"user.overlay.")
 }
 

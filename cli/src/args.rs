@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    attach, create, events, exec, exists, images, import, info, init, inspect, kill, load, logs,
-    mount, pause, port, prune, ps, rename, restart, rm, rmi, run, start, stats, stop, system, tag,
-    top, update, version, wait,
+    attach, commit, cp, create, diff, events, exec, exists, export, images, import, info, init,
+    inspect, kill, load, logs, mount, pause, port, prune, ps, rename, restart, rm, rmi, run, start,
+    stats, stop, system, tag, top, update, version, wait,
 };
 
 /// A container engine without a daemon
@@ -127,6 +127,14 @@ pub(crate) enum ContainerVerb {
     Rename(rename::RenameArgs),
     /// Changes a container's limits
     Update(Box<update::UpdateArgs>),
+    /// Writes a container's file system as a tar
+    Export(export::ExportArgs),
+    /// Makes an image of a container
+    Commit(Box<commit::CommitArgs>),
+    /// Shows what a container has changed
+    Diff(diff::DiffArgs),
+    /// Copies files between containers and the host
+    Cp(cp::CpArgs),
     /// Shows the processes of a container
     Top(top::TopArgs),
     /// Shows what containers use

@@ -1,10 +1,14 @@
 //! A file for each verb.
 
 pub(crate) mod attach;
+pub(crate) mod commit;
+pub(crate) mod cp;
 pub(crate) mod create;
+pub(crate) mod diff;
 pub(crate) mod events;
 pub(crate) mod exec;
 pub(crate) mod exists;
+pub(crate) mod export;
 pub(crate) mod images;
 pub(crate) mod import;
 pub(crate) mod info;
@@ -93,6 +97,10 @@ fn container(globals: &Globals, verb: ContainerVerb) -> anyhow::Result<ExitCode>
         ContainerVerb::Rm(args) => rm::run(globals, &args),
         ContainerVerb::Rename(args) => rename::run(globals, &args),
         ContainerVerb::Update(args) => update::run(globals, *args),
+        ContainerVerb::Export(args) => export::run(globals, &args),
+        ContainerVerb::Commit(args) => commit::run(globals, *args),
+        ContainerVerb::Diff(args) => diff::run(globals, &args),
+        ContainerVerb::Cp(args) => cp::run(globals, &args),
         ContainerVerb::Top(args) => top::run(globals, &args),
         ContainerVerb::Stats(args) => stats::run(globals, &args),
         ContainerVerb::Port(args) => port::run(globals, &args),

@@ -56,6 +56,11 @@ pub(crate) fn bytes(count: u64) -> String {
     }
 }
 
+/// Writes a small file that a user asked for, in place of what is there.
+pub(crate) fn file(path: &std::path::Path, text: &str) -> io::Result<()> {
+    std::fs::File::create(path)?.write_all(text.as_bytes())
+}
+
 /// Prints a note on standard error; when nobody is there, nobody misses it.
 pub(crate) fn note(text: &str) {
     let _gone = writeln!(io::stderr().lock(), "{text}");

@@ -123,6 +123,24 @@ const UPDATE: Scenario = Scenario {
     command: &["update", "--pids-limit", "99", "c"],
     reset: GONE,
 };
+const EXPORT: Scenario = Scenario {
+    operations: &["read"],
+    setup: &[&["create", "--name", "c", "bb", "true"]],
+    command: &["export", "-o", "EXPORTED", "c"],
+    reset: GONE,
+};
+const COMMIT: Scenario = Scenario {
+    operations: &["read", "import"],
+    setup: &[RUN_D],
+    command: &["commit", "--pause", "c", "new"],
+    reset: &[&["rm", "-f", "c"], &["rmi", "-f", "new"]],
+};
+const COPY: Scenario = Scenario {
+    operations: &["read"],
+    setup: &[&["create", "--name", "c", "bb", "true"]],
+    command: &["cp", "BUSYBOX", "c:/copied"],
+    reset: GONE,
+};
 const IMPORT: Scenario = Scenario {
     operations: &["import"],
     setup: &[],
@@ -136,7 +154,7 @@ const REMOVE_IMAGE: Scenario = Scenario {
     reset: &[],
 };
 
-const ALL: [&Scenario; 12] = [
+const ALL: [&Scenario; 15] = [
     &CREATE,
     &START,
     &RUN_DETACHED,
@@ -147,6 +165,9 @@ const ALL: [&Scenario; 12] = [
     &REMOVE_RUNNING,
     &RENAME,
     &UPDATE,
+    &EXPORT,
+    &COMMIT,
+    &COPY,
     &IMPORT,
     &REMOVE_IMAGE,
 ];
@@ -165,6 +186,7 @@ fn points(scenario: &Scenario) -> Vec<&'static str> {
 fn command(sandbox: &Sandbox, words: &[&str]) -> Vec<String> {
     let word = |word: &&str| match *word {
         "BUSYBOX" => sandbox.file("busybox.tar"),
+        "EXPORTED" => sandbox.file("exported.tar"),
         "OTHER" => sandbox.file("other/busybox.tar"),
         word => word.to_owned(),
     };
@@ -300,6 +322,21 @@ fn root_b26_renaming_survives_every_fault() {
 #[test]
 fn root_b26_an_update_survives_every_fault() {
     sweep(&UPDATE);
+}
+
+#[test]
+fn root_an_export_survives_every_fault() {
+    sweep(&EXPORT);
+}
+
+#[test]
+fn root_b18_a_commit_survives_every_fault() {
+    sweep(&COMMIT);
+}
+
+#[test]
+fn root_a_copy_survives_every_fault() {
+    sweep(&COPY);
 }
 
 #[test]

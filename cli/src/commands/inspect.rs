@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use ctr_core::{Engine, ErrorKind};
+use ctr_core::{Engine, ErrorKind, Sizes};
 use serde_json::Value;
 
 use crate::args::Globals;
@@ -19,6 +19,9 @@ pub(crate) struct InspectArgs {
     /// What the names mean
     #[arg(short, long = "type", value_name = "KIND", default_value = "all")]
     kind: Kind,
+    /// Show what containers' files take
+    #[arg(short, long)]
+    size: bool,
     /// Names or ids
     #[arg(required = true, value_name = "OBJECT")]
     objects: Vec<String>,
@@ -40,7 +43,7 @@ pub(crate) fn run(globals: &Globals, args: &InspectArgs, noun: Kind) -> anyhow::
     let code = failure::for_each(
         &args.objects,
         |object| {
-            found.push(look_up(&engine, object, kind)?);
+            found.push(look_up(&engine, object, kind, args.size)?);
             Ok(())
         },
         failure::code,
@@ -56,10 +59,26 @@ pub(crate) fn run(globals: &Globals, args: &InspectArgs, noun: Kind) -> anyhow::
     Ok(code)
 }
 
-fn look_up(engine: &Engine, text: &str, kind: Kind) -> anyhow::Result<Value> {
+/// Go's numbers have a sign.
+fn signed(sizes: Sizes) -> (i64, i64) {
+    let number = |bytes| i64::try_from(bytes).unwrap_or(i64::MAX);
+    (number(sizes.written), number(sizes.total))
+}
+
+fn look_up(engine: &Engine, text: &str, kind: Kind, with_size: bool) -> anyhow::Result<Value> {
     if kind != Kind::Image {
         match engine.container(text) {
-            Ok(container) => return Ok(output::inspect::container(&container.inspect()?)),
+            Ok(container) => {
+                let mut shown = output::inspect::container(&container.inspect()?);
+                if let Some(object) = shown.as_object_mut().filter(|_| with_size) {
+                    // Damaged storage must not keep anybody from looking (semantics.md M24).
+                    let sizes = container.sizes().ok();
+                    let (written, total) = sizes.map_or((-1, -1), signed);
+                    object.insert("SizeRw".into(), written.into());
+                    object.insert("SizeRootFs".into(), total.into());
+                }
+                return Ok(shown);
+            }
             Err(error) if kind == Kind::Any && error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(error.into()),
         }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use clap::Args;
 use ctr_core::types::Timestamp;
-use ctr_core::{ContainerSummary, Ended, Engine, human_duration};
+use ctr_core::{ContainerSummary, Ended, Engine, Sizes, human_duration};
 use serde_json::{Value, json};
 
 use crate::args::Globals;
@@ -34,6 +34,9 @@ pub(crate) struct PsArgs {
     /// json, table or a template such as {{.Names}}
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     format: ListFormat,
+    /// Show what their files take
+    #[arg(short, long)]
+    size: bool,
     /// Show ids and commands in full
     #[arg(long)]
     no_trunc: bool,
@@ -174,12 +177,18 @@ fn show(engine: &Engine, args: &PsArgs, containers: &[ContainerSummary]) -> anyh
             .try_for_each(|container| output::line(&id(container)));
     }
     match &args.format {
-        ListFormat::Json => {
-            output::json(&containers.iter().map(|c| as_json(engine, c, now)).collect())
-        }
+        ListFormat::Json => output::json(
+            &containers
+                .iter()
+                .map(|c| as_json(engine, c, now, args.size))
+                .collect(),
+        ),
         ListFormat::Template(template) => containers.iter().try_for_each(|container| {
-            let mut fields = as_json(engine, container, now);
+            let mut fields = as_json(engine, container, now, args.size);
             if let Some(fields) = fields.as_object_mut() {
+                if args.size {
+                    fields.insert("Size".into(), size(engine, container).into());
+                }
                 fields.insert("ID".into(), id(container).into());
                 fields.insert("Names".into(), container.name.as_str().into());
                 fields.insert("Command".into(), command(container, args.no_trunc).into());
@@ -188,7 +197,7 @@ fn show(engine: &Engine, args: &PsArgs, containers: &[ContainerSummary]) -> anyh
             output::line(&template.render(&fields)?)
         }),
         ListFormat::Table => {
-            let heading = [
+            let mut heading = vec![
                 "CONTAINER ID",
                 "IMAGE",
                 "COMMAND",
@@ -197,9 +206,10 @@ fn show(engine: &Engine, args: &PsArgs, containers: &[ContainerSummary]) -> anyh
                 "PORTS",
                 "NAMES",
             ];
+            heading.extend(args.size.then_some("SIZE"));
             let mut table = Table::new(&heading, !args.noheading);
             for container in containers {
-                table.row(vec![
+                let mut cells = vec![
                     id(container),
                     container.image_name.clone(),
                     command(container, args.no_trunc),
@@ -207,11 +217,28 @@ fn show(engine: &Engine, args: &PsArgs, containers: &[ContainerSummary]) -> anyh
                     container.status(now),
                     String::new(),
                     container.name.to_string(),
-                ]);
+                ];
+                cells.extend(args.size.then(|| size(engine, container)));
+                table.row(cells);
             }
             output::line(&table.render())
         }
     }
+}
+
+/// What a container's files take; nothing of one that has gone meanwhile, or is damaged.
+fn sizes(engine: &Engine, container: &ContainerSummary) -> Option<Sizes> {
+    let container = engine.container(container.id.as_str()).ok()?;
+    container.sizes().ok()
+}
+
+fn size(engine: &Engine, container: &ContainerSummary) -> String {
+    let Sizes { written, total } = sizes(engine, container).unwrap_or_default();
+    format!(
+        "{} (virtual {})",
+        output::bytes(written),
+        output::bytes(total)
+    )
 }
 
 fn created(container: &ContainerSummary, now: Timestamp) -> String {
@@ -229,7 +256,12 @@ fn command(container: &ContainerSummary, is_full: bool) -> String {
     text.chars().take(17).chain("...".chars()).collect()
 }
 
-fn as_json(engine: &Engine, container: &ContainerSummary, now: Timestamp) -> Value {
+fn as_json(
+    engine: &Engine,
+    container: &ContainerSummary,
+    now: Timestamp,
+    with_size: bool,
+) -> Value {
     // Not in the rows that a list is made of; one that is removed meanwhile has none.
     let mounts: Vec<String> = engine
         .container(container.id.as_str())
@@ -244,6 +276,11 @@ fn as_json(engine: &Engine, container: &ContainerSummary, now: Timestamp) -> Val
                     .collect()
             },
         );
+    let sizes = if with_size {
+        sizes(engine, container)
+    } else {
+        None
+    };
     let live = container.phase.live();
     let ended: Option<&Ended> = container.phase.ended();
     let seconds = |time: Option<Timestamp>| time.map_or(0, Timestamp::as_second);
@@ -266,6 +303,7 @@ fn as_json(engine: &Engine, container: &ContainerSummary, now: Timestamp) -> Val
         "Mounts": mounts,
         "Names": [container.name],
         "Networks": [],
+        "Size": sizes.map(|sizes| json!({ "rootFsSize": sizes.total, "rwSize": sizes.written })),
         "Pid": live.map_or(0, |live| live.pid),
         "Pod": "",
         "PodName": "",

@@ -4,6 +4,7 @@
 mod bad_input;
 mod concurrent;
 mod configuration;
+mod files;
 mod images;
 mod lifecycle;
 mod looking;

@@ -134,6 +134,15 @@ pub enum EngineError {
     /// With `strict`, what the host cannot do is an error.
     #[error("this host cannot do all that was asked for: {0}")]
     Degraded(String),
+    /// Its files cannot be read as an archive.
+    #[error(transparent)]
+    Export(#[from] ctr_storage::archive::ExportError),
+    /// Files cannot be copied.
+    #[error(transparent)]
+    Transfer(#[from] ctr_storage::archive::TransferError),
+    /// An archive cannot be unpacked.
+    #[error(transparent)]
+    Apply(#[from] ctr_storage::archive::ApplyError),
     /// No user has mounted it.
     #[error("container {0} is not mounted by a user: there is nothing to unmount")]
     NotMounted(String),
@@ -168,9 +177,13 @@ impl EngineError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Store(error) => store_kind(error),
-            Self::Sys(_) | Self::Child(_) | Self::Network(_) | Self::Runtime(_) => {
-                ErrorKind::System
-            }
+            Self::Sys(_)
+            | Self::Export(_)
+            | Self::Transfer(_)
+            | Self::Apply(_)
+            | Self::Child(_)
+            | Self::Network(_)
+            | Self::Runtime(_) => ErrorKind::System,
             Self::Lock(_) => ErrorKind::Conflict,
             Self::Monitor { .. } | Self::Create { .. } | Self::Timeout { .. } => ErrorKind::System,
             Self::RootFs { .. }

@@ -22,6 +22,7 @@ use ctr_state::StoreError;
 use ctr_storage::archive::ApplyError;
 use ctr_types::{Digest, Signal};
 
+pub(crate) use bring_in::Staged;
 pub use ctr_image::config::ImageConfig;
 pub use ctr_image::reference::ImageReference;
 pub use ctr_state::record::ImageRecord;

@@ -45,9 +45,10 @@ mod watch;
 
 pub use container::human_duration;
 pub use container::{
-    ARTIFACT_MAX, AttachEnd, AttachOptions, Attachment, Container, ContainerSummary, CreateRequest,
-    DetachKeys, DetachKeysError, ExecRequest, ExecSession, Inspection, LockedContainer, LogOptions,
-    Process, RootSource, Snapshot, Started, Stats, Update, default_name,
+    ARTIFACT_MAX, AttachEnd, AttachOptions, Attachment, CommitRequest, Container, ContainerSummary,
+    CopyOptions, CreateRequest, DetachKeys, DetachKeysError, Endpoint, ExecRequest, ExecSession,
+    Inspection, LockedContainer, LogOptions, Process, RootSource, Sizes, Snapshot, Started, Stats,
+    Update, default_name,
 };
 pub use engine::{Engine, EngineOptions};
 pub use error::{EngineError, ErrorKind};
@@ -58,6 +59,7 @@ pub use ctr_monitor::log::{LogEntry, Stream};
 pub use ctr_oci::spec::{Degraded, OCI_VERSION};
 pub use ctr_state::record::EventRecord;
 pub use ctr_state::{Denied, EndReason, Ended, Op, Phase, PhaseName, StoreError};
+pub use ctr_storage::diff::{Change, ChangeKind};
 pub use ctr_sys::error::error_chain;
 pub use ctr_types as types;
 pub use nix::sys::signal::{SigSet, Signal as NixSignal};

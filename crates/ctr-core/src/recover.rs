@@ -111,6 +111,7 @@ impl Engine {
             },
             OpKind::Remove => self.remove_now(lock, &op.id),
             OpKind::Replace => self.settle(lock),
+            OpKind::Read => self.release_reader(lock, &op.id),
             OpKind::Import | OpKind::Load | OpKind::RemoveImage => Ok(()),
         }
     }

@@ -148,6 +148,20 @@ steps! {
 }
 
 steps! {
+    /// Having a container's file system mounted for a while: export, commit, cp.
+    ReadStep "read" {
+        /// Journal entry.
+        Claim = "claim",
+        /// The overlay, held for this operation.
+        Mount = "mount",
+        /// Lets it go.
+        Release = "release",
+        /// The operation is over.
+        Finish = "finish",
+    }
+}
+
+steps! {
     /// Replacing a configuration: rename, update.
     ReplaceStep "replace" {
         /// The configuration, its name and the journal entry, in one transaction.
@@ -212,6 +226,7 @@ pub fn all_points() -> Vec<&'static str> {
         .chain(names(StopStep::ALL))
         .chain(names(CleanupStep::ALL))
         .chain(names(RemoveStep::ALL))
+        .chain(names(ReadStep::ALL))
         .chain(names(ReplaceStep::ALL))
         .chain(names(ImportStep::ALL))
         .chain(names(RemoveImageStep::ALL))

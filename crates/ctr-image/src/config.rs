@@ -43,6 +43,9 @@ pub struct ImageConfig {
     /// When it was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created: Option<Timestamp>,
+    /// Who has made it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub author: String,
     /// The architecture, in Go's words.
     #[serde(default)]
     pub architecture: String,

@@ -30,6 +30,8 @@ pub enum Request {
     },
     /// Freeze.
     Pause,
+    /// Freeze for as long as I am connected.
+    Freeze,
     /// Go on.
     Resume,
     /// The terminal's size.
@@ -145,6 +147,7 @@ impl Request {
             }
             Self::Foreground => to.byte(12),
             Self::CleanedUp => to.byte(13),
+            Self::Freeze => to.byte(14),
         }
         to.0
     }
@@ -184,6 +187,7 @@ impl Request {
             }
             12 => Self::Foreground,
             13 => Self::CleanedUp,
+            14 => Self::Freeze,
             _ => return Err(DecodeError("its type is unknown")),
         };
         from.end()?;
@@ -289,6 +293,7 @@ mod tests {
             exec(Some("/c".into())),
             Request::Foreground,
             Request::CleanedUp,
+            Request::Freeze,
         ] {
             assert_eq!(Request::decode(&request.encode()), Ok(request));
         }

@@ -2,7 +2,7 @@
 //! `RESOLVE_IN_ROOT`), never by host paths, since whoever made the image chose every name in it.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use ctr_sys::SysError;
@@ -62,6 +62,21 @@ impl RootFs {
             root: ctr_sys::fs::open_directory(path)?,
             shown: path.to_owned(),
         })
+    }
+
+    /// The root file system that is open already; `shown` stands for it in messages.
+    ///
+    /// # Errors
+    /// When no more descriptors are to be had.
+    pub fn from_descriptor(
+        root: BorrowedFd<'_>,
+        shown: impl Into<PathBuf>,
+    ) -> Result<Self, SysError> {
+        let shown = shown.into();
+        let root = root
+            .try_clone_to_owned()
+            .context("duplicate", || shown.display().to_string())?;
+        Ok(Self { root, shown })
     }
 
     fn open_inside(&self, path: &str, flags: OFlags) -> Result<OwnedFd, Errno> {

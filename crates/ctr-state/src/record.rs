@@ -96,6 +96,8 @@ pub enum OpKind {
     Remove,
     /// A configuration is replaced: rename, update.
     Replace,
+    /// Its file system is mounted for a while: export, commit, cp.
+    Read,
     Import,
     Load,
     RemoveImage,
@@ -103,13 +105,14 @@ pub enum OpKind {
 
 impl OpKind {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Create,
         Self::Start,
         Self::Stop,
         Self::Cleanup,
         Self::Remove,
         Self::Replace,
+        Self::Read,
         Self::Import,
         Self::Load,
         Self::RemoveImage,
@@ -124,6 +127,7 @@ impl OpKind {
             Self::Cleanup => "cleanup",
             Self::Remove => "remove",
             Self::Replace => "replace",
+            Self::Read => "read",
             Self::Import => "import",
             Self::Load => "load",
             Self::RemoveImage => "remove-image",

@@ -7,7 +7,9 @@
 pub mod apply;
 pub mod export;
 pub mod reader;
+mod transfer;
 mod writer;
 
 pub use apply::{Applied, ApplyError, Limits, Purpose, apply, unpack};
 pub use export::{ExportError, ExportOptions, Form, Mounts, export, export_file, export_open_file};
+pub use transfer::{TransferError, piped, transfer};

@@ -66,6 +66,29 @@ pub fn locate(root: BorrowedFd<'_>, path: &[u8]) -> Result<Place, SysError> {
     })
 }
 
+/// As [`locate`], but a symlink at the end is followed too, inside the root, to what is there or would be made there.
+///
+/// # Errors
+/// `ELOOP` after forty symlinks.
+pub fn locate_followed(root: BorrowedFd<'_>, path: &[u8]) -> Result<Place, SysError> {
+    let mut path = path.to_vec();
+    for _ in 0..40 {
+        let place = locate(root, &path)?;
+        if place.kind() != Some(FileType::Symlink) {
+            return Ok(place);
+        }
+        let target = rustix::fs::readlinkat(&place.parent, &*place.leaf, Vec::new())
+            .context("read the link", || shown(&path))?
+            .into_bytes();
+        path = if target.starts_with(b"/") {
+            target
+        } else {
+            [split(&path).0, &target].concat()
+        };
+    }
+    Err(SysError::new("follow", shown(&path), Errno::LOOP))
+}
+
 /// Opens a directory below `root`, following symlinks inside it.
 ///
 /// # Errors

@@ -77,6 +77,13 @@ pub fn open_directory(directory: &Path) -> Result<OwnedFd, SysError> {
         .context("open", || directory.display().to_string())
 }
 
+/// As [`open_directory`], but the last component is followed: for `/proc/PID/root`, and for directories that a user names.
+pub fn open_directory_followed(directory: &Path) -> Result<OwnedFd, SysError> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(directory, flags, Mode::empty())
+        .context("open", || directory.display().to_string())
+}
+
 /// Makes everything written to the file system of `fd` survive power loss (syncfs(2)).
 pub fn sync_file_system(fd: impl AsFd, shown: &Path) -> Result<(), SysError> {
     rustix::fs::syncfs(fd).context("syncfs", || shown.display().to_string())

@@ -6,7 +6,7 @@
 
 use std::path::PathBuf;
 
-use ctr_types::config::{MountKind, Rootfs};
+use ctr_types::config::Rootfs;
 use ctr_types::{ContainerConfig, ContainerId};
 
 use crate::{Engine, EngineError};
@@ -17,9 +17,7 @@ impl Engine {
         let fs = self.container_fs(&config.id);
         match &config.rootfs {
             Rootfs::Image { layers, .. } => {
-                let store = self.layers()?;
-                let paths: Vec<PathBuf> = layers.iter().map(|id| store.path(id)).collect();
-                fs.hold(holder, &paths)?;
+                fs.hold(holder, &self.layer_paths(layers)?)?;
             }
             Rootfs::Directory { path, overlay } if *overlay => {
                 fs.hold(holder, std::slice::from_ref(path))?;
@@ -32,17 +30,5 @@ impl Engine {
     /// Where anonymous volumes of a container lie.
     pub(crate) fn volumes(&self, id: &ContainerId) -> PathBuf {
         self.roots.container(id).join("volumes")
-    }
-
-    /// Makes the anonymous volumes that are not there yet, each with what the mounted root file system has in its place.
-    pub(crate) fn fill_volumes(&self, config: &ContainerConfig) -> Result<(), EngineError> {
-        let volumes = self.volumes(&config.id);
-        for mount in &config.mounts {
-            let MountKind::Anonymous { volume, .. } = &mount.kind else {
-                continue;
-            };
-            ctr_sys::fs::ensure_directory(&volumes.join(volume), 0o755)?;
-        }
-        Ok(())
     }
 }

@@ -63,13 +63,6 @@ impl LockedContainer<'_> {
         Ok(self.engine.container_fs(&config.id).merged())
     }
 
-    /// Lets go for `holder`.
-    pub(crate) fn release(&self, holder: &str) -> Result<(), EngineError> {
-        let id = &self.record.config.id;
-        self.engine.container_fs(id).release(holder)?;
-        self.forget_run_directory_if_unused()
-    }
-
     /// A container that is not up has a directory of this boot only for its holders.
     fn forget_run_directory_if_unused(&self) -> Result<(), EngineError> {
         use ctr_state::PhaseName::{Configured, Exited};

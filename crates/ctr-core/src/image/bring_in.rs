@@ -20,30 +20,30 @@ use crate::steps::ImportStep;
 use crate::{Engine, EngineError};
 
 /// A layer in the staging directory.
-pub(super) struct StagedLayer {
-    pub(super) record: LayerRecord,
+pub(crate) struct StagedLayer {
+    pub(crate) record: LayerRecord,
     blob: StagedBlob,
     directory: PathBuf,
 }
 
 /// An image whose layers are staged, or in the store already.
-pub(super) struct StagedImage {
-    pub(super) id: Digest,
+pub(crate) struct StagedImage {
+    pub(crate) id: Digest,
     config: ImageConfig,
     config_blob: StagedBlob,
-    pub(super) names: Vec<String>,
+    pub(crate) names: Vec<String>,
 }
 
 /// What has been unpacked.
 #[derive(Default)]
-pub(super) struct Staged {
-    pub(super) layers: Vec<StagedLayer>,
-    pub(super) images: Vec<StagedImage>,
+pub(crate) struct Staged {
+    pub(crate) layers: Vec<StagedLayer>,
+    pub(crate) images: Vec<StagedImage>,
 }
 
 impl Staged {
     /// Unpacks a layer; gives its diff id.
-    pub(super) fn unpack(
+    pub(crate) fn unpack(
         &mut self,
         staging: &Path,
         input: impl Read,
@@ -85,7 +85,7 @@ impl Staged {
     }
 
     /// Adds an image whose layers have been unpacked or are in the store.
-    pub(super) fn add_image(
+    pub(crate) fn add_image(
         &mut self,
         staging: &Path,
         config: ImageConfig,
@@ -114,7 +114,7 @@ struct Ready {
 
 impl Engine {
     /// Carries an import or a load out. `unpack` fills the staging directory it is given.
-    pub(super) fn bring_in(
+    pub(crate) fn bring_in(
         &self,
         kind: OpKind,
         action: &str,
@@ -273,7 +273,7 @@ impl Engine {
     }
 
     /// Writes the OCI layout's index from what the database says.
-    pub(super) fn write_index(&self) -> Result<(), EngineError> {
+    pub(crate) fn write_index(&self) -> Result<(), EngineError> {
         let images = self.look(ctr_state::Store::images)?;
         let mut entries = Vec::new();
         for image in images {
@@ -299,7 +299,7 @@ impl Engine {
 }
 
 /// Deletes what operation `op` has put into its trash.
-pub(super) fn empty_trash(engine: &Engine, op: &OpId) -> Result<(), EngineError> {
+pub(crate) fn empty_trash(engine: &Engine, op: &OpId) -> Result<(), EngineError> {
     Ok(ctr_sys::fs::ensure_tree_absent(
         &crate::engine::trash_directory(&engine.roots, op),
     )?)

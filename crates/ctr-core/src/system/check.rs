@@ -462,6 +462,7 @@ fn kind(kind: OpKind) -> &'static str {
         OpKind::Cleanup => "clean-up",
         OpKind::Remove => "removal",
         OpKind::Replace => "change",
+        OpKind::Read => "reading",
         OpKind::Import => "import",
         OpKind::Load => "load",
         OpKind::RemoveImage => "removal of an image",

@@ -121,6 +121,12 @@ impl Children {
         self.0.iter().any(is_exec)
     }
 
+    /// Whether the runtime is freezing the container.
+    pub(crate) fn is_pausing(&self) -> bool {
+        let is_pause = |child: &RuntimeChild| matches!(child.role, Role::Pause(_));
+        self.0.iter().any(is_pause)
+    }
+
     /// The next deadline.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.0.iter().map(|child| child.deadline).min()

@@ -78,6 +78,8 @@ pub(crate) struct Session {
     live: Live,
     committed: bool,
     stop_deadline: Option<Instant>,
+    /// Whoever has had the container frozen for as long as they are connected.
+    frozen_for: Option<ClientId>,
     /// How the first process ended, while the program that made or started it is still to be reaped.
     status: Option<Exit>,
     /// The exit code, once everything about the exit has been written down.
@@ -156,6 +158,7 @@ impl Session {
             live,
             committed: false,
             stop_deadline: None,
+            frozen_for: None,
             status: None,
             exited: None,
             told: false,
@@ -235,6 +238,21 @@ impl Session {
             self.drain();
         }
         self.clients.sweep();
+        self.thaw_for_the_gone();
+    }
+
+    /// Lets the container go on when whoever has had it frozen has left, or died.
+    fn thaw_for_the_gone(&mut self) {
+        let Some(id) = self.frozen_for else { return };
+        // While the runtime is still freezing it there is nothing to undo yet.
+        if self.clients.get(id).is_some() || self.children.is_pausing() {
+            return;
+        }
+        self.frozen_for = None;
+        if self.live.stage == Stage::Paused {
+            let argv = self.config.resume.clone();
+            let _refused = self.run_for(Role::Resume(None), &argv);
+        }
     }
 
     fn wait(&self) -> Vec<Source> {

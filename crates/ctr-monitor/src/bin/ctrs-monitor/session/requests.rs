@@ -67,7 +67,12 @@ impl Session {
                 let argv = self.config.pause.clone();
                 self.run_for(Role::Pause(id), &argv)
             }
-            Request::Pause => Some(no("the container is not running")),
+            Request::Freeze if stage == Stage::Running => {
+                self.frozen_for = Some(id);
+                let argv = self.config.pause.clone();
+                self.run_for(Role::Pause(id), &argv)
+            }
+            Request::Pause | Request::Freeze => Some(no("the container is not running")),
             Request::Resume if stage == Stage::Paused => {
                 let argv = self.config.resume.clone();
                 self.run_for(Role::Resume(Some(id)), &argv)

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    attach, commit, cp, create, diff, events, exec, exists, export, images, import, info, init,
-    inspect, kill, load, logs, mount, pause, port, prune, ps, rename, restart, rm, rmi, run, start,
-    stats, stop, system, tag, top, update, version, wait,
+    attach, commit, cp, create, diff, events, exec, exists, export, healthcheck, images, import,
+    info, init, inspect, kill, load, logs, mount, pause, port, prune, ps, rename, restart, rm, rmi,
+    run, start, stats, stop, system, tag, top, update, version, wait,
 };
 
 /// A container engine without a daemon
@@ -84,6 +84,9 @@ pub(crate) enum Command {
     /// Manages containers
     #[command(name = "container", subcommand)]
     ContainerNoun(ContainerNoun),
+    /// Checks the health of containers
+    #[command(subcommand)]
+    Healthcheck(HealthcheckVerb),
     /// Manages images
     #[command(name = "image", subcommand)]
     ImageNoun(ImageNoun),
@@ -187,13 +190,24 @@ pub(crate) enum ImageNoun {
     List(images::ImagesArgs),
     /// Removes images
     Rm(rmi::RmiArgs),
+    /// Removes images that no name leads to
+    Prune(prune::ImagePruneArgs),
     /// Shows images as JSON
     Inspect(inspect::InspectArgs),
+}
+
+/// `healthcheck VERB`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum HealthcheckVerb {
+    /// Runs a container's health check now
+    Run(healthcheck::HealthcheckArgs),
 }
 
 /// `system VERB`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum SystemVerb {
+    /// Starts the containers that should be up after a boot
+    Boot,
     /// Compares the database, the journal, the kernel and the disk
     Check(system::CheckArgs),
     /// Removes every container and image, and the store

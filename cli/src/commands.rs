@@ -9,6 +9,7 @@ pub(crate) mod events;
 pub(crate) mod exec;
 pub(crate) mod exists;
 pub(crate) mod export;
+pub(crate) mod healthcheck;
 pub(crate) mod images;
 pub(crate) mod import;
 pub(crate) mod info;
@@ -41,7 +42,8 @@ pub(crate) mod wait;
 use std::process::ExitCode;
 
 use crate::args::{
-    Cli, Command, ContainerNoun, ContainerVerb, Globals, ImageNoun, ImageVerb, SystemVerb,
+    Cli, Command, ContainerNoun, ContainerVerb, Globals, HealthcheckVerb, ImageNoun, ImageVerb,
+    SystemVerb,
 };
 
 /// Does what the command line says.
@@ -74,6 +76,9 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             events::run(globals, args)
         }
         Command::Version(args) => version::run(&args),
+        Command::Healthcheck(HealthcheckVerb::Run(args)) => healthcheck::run(globals, &args),
+        Command::ImageNoun(ImageNoun::Prune(args)) => prune::images(globals, &args),
+        Command::System(SystemVerb::Boot) => system::boot(globals),
         Command::System(SystemVerb::Check(args)) => system::check(globals, &args),
         Command::System(SystemVerb::Reset(args)) => system::reset(globals, &args),
     }

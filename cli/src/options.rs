@@ -3,6 +3,7 @@
 pub(crate) mod mount;
 pub(crate) mod namespace;
 pub(crate) mod network;
+pub(crate) mod policy;
 pub(crate) mod security;
 pub(crate) mod value;
 
@@ -70,6 +71,8 @@ pub(crate) struct ContainerOptions {
     network: network::NetworkOptions,
     #[command(flatten)]
     security: security::SecurityOptions,
+    #[command(flatten)]
+    policy: policy::PolicyOptions,
     /// Set a kernel parameter of its namespaces
     #[arg(long, value_name = "NAME=VALUE")]
     sysctl: Vec<String>,
@@ -277,6 +280,7 @@ impl ContainerOptions {
         };
         self.network.apply(&mut request)?;
         self.security.apply(&mut request)?;
+        self.policy.apply(&mut request)?;
         Ok(request)
     }
 }

@@ -133,7 +133,11 @@ const COMMIT: Scenario = Scenario {
     operations: &["read", "import"],
     setup: &[RUN_D],
     command: &["commit", "--pause", "c", "new"],
-    reset: &[&["rm", "-f", "c"], &["rmi", "-f", "new"]],
+    reset: &[
+        &["rm", "-f", "c"],
+        &["rmi", "-f", "new"],
+        &["image", "prune", "-f"],
+    ],
 };
 const COPY: Scenario = Scenario {
     operations: &["read"],

@@ -269,6 +269,35 @@ impl Sandbox {
         });
     }
 
+    /// As if the power had failed: every process and mount is gone at once, and the next command finds another boot.
+    ///
+    /// # Panics
+    /// When that cannot be brought about.
+    pub fn reboot(&self) {
+        for id in self.ctrs(&["ps", "-q"]).ok().lines() {
+            for field in [".State.ConmonPid", ".State.Pid"] {
+                let pid: i32 = self.inspect(id, field).parse().expect("a pid");
+                let pid = nix::unistd::Pid::from_raw(pid);
+                nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).expect("kill");
+            }
+        }
+        for mount in self.mounts() {
+            nix::mount::umount2(&mount, nix::mount::MntFlags::MNT_DETACH).expect("unmount");
+        }
+        // Beside the sandbox, whose own mounts are counted.
+        let fake = self.boot_id_file();
+        fs::File::create(&fake)
+            .and_then(|mut file| file.write_all(b"01234567-89ab-cdef-0123-456789abcdef\n"))
+            .expect("write a boot id");
+        let none = None::<&str>;
+        let boot_id = "/proc/sys/kernel/random/boot_id";
+        mount(Some(&fake), boot_id, none, MsFlags::MS_BIND, none).expect("bind a boot id");
+    }
+
+    fn boot_id_file(&self) -> PathBuf {
+        self.path().with_extension("boot_id")
+    }
+
     /// What is mounted below its directory, deepest first.
     pub fn mounts(&self) -> Vec<PathBuf> {
         ctr_sys::mount::mount_points_below(self.path()).expect("read the mount table")
@@ -287,6 +316,7 @@ impl Drop for Sandbox {
             .command(&["system", "reset", "--force"])
             .stderr(Stdio::null())
             .status();
+        let _absent = fs::remove_file(self.boot_id_file());
     }
 }
 

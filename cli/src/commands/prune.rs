@@ -1,4 +1,4 @@
-//! `container prune`.
+//! `container prune` and `image prune`.
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -120,6 +120,44 @@ pub(crate) fn run(globals: &Globals, args: &PruneArgs) -> anyhow::Result<ExitCod
     };
     let names = dependents_first(&engine, names);
     Ok(failure::for_each(names, remove, failure::code))
+}
+
+/// `image prune`'s arguments.
+#[derive(Debug, Args)]
+pub(crate) struct ImagePruneArgs {
+    /// Those with a name too, when no container was made from them
+    #[arg(short, long)]
+    all: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    force: bool,
+}
+
+pub(crate) fn images(globals: &Globals, args: &ImagePruneArgs) -> anyhow::Result<ExitCode> {
+    let which = if args.all {
+        "all images without at least one container associated to them"
+    } else {
+        "all dangling images"
+    };
+    if !args.force && !is_sure(&format!("This will remove {which}."))? {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let engine = context::open(globals)?;
+    let idle: Vec<String> = engine
+        .images()?
+        .into_iter()
+        .filter(|image| image.containers.is_empty() && (args.all || image.record.names.is_empty()))
+        .map(|image| image.record.id.to_string())
+        .collect();
+    let remove = |id: String| {
+        match engine.remove_image(&id, true) {
+            // Removed by somebody else meanwhile.
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            other => other?,
+        };
+        output::line(id.trim_start_matches("sha256:"))
+    };
+    Ok(failure::for_each(idle, remove, failure::code))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use ctr_core::Engine;
 use ctr_core::system::CheckOptions;
 
 use crate::args::Globals;
-use crate::{context, output};
+use crate::{context, failure, output};
 
 /// `system check`'s arguments.
 #[derive(Debug, Args)]
@@ -78,4 +78,18 @@ pub(crate) fn reset(globals: &Globals, args: &ResetArgs) -> anyhow::Result<ExitC
     }
     Engine::reset(options)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// `system boot`.
+pub(crate) fn boot(globals: &Globals) -> anyhow::Result<ExitCode> {
+    let engine = context::open(globals)?;
+    let (started, failed) = engine.start_after_boot()?;
+    for id in started {
+        output::line(id.as_str())?;
+    }
+    let mut worst = ExitCode::SUCCESS;
+    for error in failed {
+        worst = failure::report(&error.into());
+    }
+    Ok(worst)
 }

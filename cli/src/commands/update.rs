@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use ctr_core::Update;
+use ctr_core::types::config::RestartPolicy;
 
 use super::run::tell_degraded;
 use crate::args::Globals;
@@ -31,6 +32,9 @@ pub(crate) struct UpdateArgs {
     /// Limit processes and threads; -1 for no limit
     #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
     pids_limit: Option<i64>,
+    /// When it is started again, from the next start on
+    #[arg(long, value_name = "POLICY")]
+    restart: Option<RestartPolicy>,
     /// Set an environment variable from the next start on
     #[arg(short, long, value_name = "NAME[=VALUE]")]
     env: Vec<String>,
@@ -51,6 +55,7 @@ pub(crate) fn run(globals: &Globals, args: UpdateArgs) -> anyhow::Result<ExitCod
         cpu_shares: args.cpu_shares,
         cpuset_cpus: args.cpuset_cpus,
         pids_limit: args.pids_limit,
+        restart: args.restart,
         env: environment(&[], &args.env)?,
         unset_env: args.unsetenv,
     })?;

@@ -95,6 +95,13 @@ pub(crate) fn ulimit(text: &str) -> Result<Ulimit, String> {
     Ok(Ulimit { kind, soft, hard })
 }
 
+/// A span of time, such as `1m30s`.
+pub(crate) fn span(text: &str) -> Result<std::time::Duration, String> {
+    let wrong = || "use a span such as 30s or 1m30s".to_owned();
+    let span: SignedDuration = text.parse().map_err(|_no_span| wrong())?;
+    std::time::Duration::try_from(span).map_err(|_negative| wrong())
+}
+
 /// A moment: RFC 3339, seconds since 1970, or a span before now, such as `10m`.
 pub(crate) fn moment(text: &str) -> Result<Timestamp, String> {
     at(text, Timestamp::checked_sub)

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use ctr_core::image::{ImageConfig, ImageRecord};
 use ctr_core::types::Timestamp;
-use ctr_core::types::config::{HostAddress, Mount, MountKind, Namespace, Network, Rootfs, Seccomp};
+use ctr_core::types::config::{
+    HealthCheck, HostAddress, Mount, MountKind, Namespace, Network, Rootfs, Seccomp,
+};
 use ctr_core::{Ended, Inspection, OCI_VERSION, Phase, PhaseName};
 use serde_json::{Value, json};
 
@@ -81,7 +83,7 @@ fn container_state(seen: &Inspection) -> Value {
         "Status": state(&seen.phase),
         "Running": is_up,
         "Paused": seen.phase.name() == PhaseName::Paused,
-        "Restarting": false,
+        "Restarting": seen.restarting,
         "OOMKilled": ended.is_some_and(|ended| ended.oom_killed),
         "Dead": false,
         "Pid": live.map_or(0, |live| live.pid),
@@ -93,6 +95,46 @@ fn container_state(seen: &Inspection) -> Value {
         "FinishedAt": time(ended.and_then(|ended| ended.finished_at)),
         "CgroupPath": seen.cgroup,
         "LogDropped": seen.log_dropped,
+        "Health": health(seen),
+    })
+}
+
+/// A health check in docker's words; times in nanoseconds.
+fn healthcheck(check: &HealthCheck) -> Value {
+    let nanos = |time: std::time::Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    let test: Vec<&str> = std::iter::once("CMD")
+        .chain(check.command.iter().map(String::as_str))
+        .collect();
+    json!({
+        "Test": test,
+        "Interval": nanos(check.interval),
+        "Timeout": nanos(check.timeout),
+        "StartPeriod": nanos(check.start_period),
+        "Retries": check.retries,
+    })
+}
+
+fn health(seen: &Inspection) -> Value {
+    let moment = |nanos: u64| time(Timestamp::from_nanosecond(i128::from(nanos)).ok());
+    let Some(health) = &seen.health else {
+        return json!({ "Status": "", "FailingStreak": 0, "Log": null });
+    };
+    let log: Vec<Value> = health
+        .log
+        .iter()
+        .map(|check| {
+            json!({
+                "Start": moment(check.begun_ns),
+                "End": moment(check.ended_ns),
+                "ExitCode": check.code,
+                "Output": check.output,
+            })
+        })
+        .collect();
+    json!({
+        "Status": health.status.as_str(),
+        "FailingStreak": health.streak,
+        "Log": log,
     })
 }
 
@@ -114,10 +156,6 @@ pub(crate) fn container(seen: &Inspection) -> Value {
         Seccomp::Unconfined => vec!["seccomp=unconfined".to_owned()],
         Seccomp::File(path) => vec![format!("seccomp={}", path.display())],
     };
-    let hostname = config
-        .hostname
-        .clone()
-        .unwrap_or_else(|| config.id.short().to_owned());
     let degraded: Vec<String> = seen.degraded.iter().map(ToString::to_string).collect();
     json!({
         "Id": config.id,
@@ -132,6 +170,7 @@ pub(crate) fn container(seen: &Inspection) -> Value {
         "Dependencies": config.dependencies(),
         "Name": config.name,
         "Mounts": config.mounts.iter().map(|one| mount(one, &seen.volumes)).collect::<Vec<_>>(),
+        "RestartCount": seen.restart_count,
         "OCIConfigPath": seen.bundle.join("config.json"),
         "OCIRuntime": seen.runtime,
         "Driver": "overlay",
@@ -148,23 +187,36 @@ pub(crate) fn container(seen: &Inspection) -> Value {
         "HostsPath": seen.bundle.join("hosts"),
         "ResolvConfPath": seen.bundle.join("resolv.conf"),
         "StaticDir": seen.static_dir,
-        "Config": {
-            "Hostname": hostname,
-            "User": process.user,
-            "Tty": process.terminal,
-            "OpenStdin": process.stdin,
-            "Env": process.env,
-            "Cmd": process.command,
-            "Entrypoint": process.entrypoint,
-            "Image": image_name,
-            "WorkingDir": if process.workdir.is_empty() { "/" } else { &process.workdir },
-            "Labels": config.labels,
-            "Annotations": config.annotations,
-            "StopSignal": config.stop_signal.to_string(),
-            "StopTimeout": config.stop_timeout,
-            "CreateCommand": config.create_command,
-        },
+        "Config": run_config(seen, &image_name),
         "HostConfig": host_config(seen, &seccomp),
+    })
+}
+
+/// What it was told to run, in docker's words.
+fn run_config(seen: &Inspection, image_name: &str) -> Value {
+    let (config, process) = (&seen.config, &seen.config.process);
+    let hostname = config
+        .hostname
+        .clone()
+        .unwrap_or_else(|| config.id.short().to_owned());
+    json!({
+        "Hostname": hostname,
+        "User": process.user,
+        "Tty": process.terminal,
+        "OpenStdin": process.stdin,
+        "Env": process.env,
+        "Cmd": process.command,
+        "Entrypoint": process.entrypoint,
+        "Image": image_name,
+        "WorkingDir": if process.workdir.is_empty() { "/" } else { &process.workdir },
+        "Labels": config.labels,
+        "Annotations": config.annotations,
+        "StopSignal": config.stop_signal.to_string(),
+        "StopTimeout": config.stop_timeout,
+        "Timeout": config.timeout,
+        "Healthcheck": config.health.as_ref().map(healthcheck),
+        "HealthcheckOnFailureAction": config.health.as_ref().map_or("none", |health| health.action.as_str()),
+        "CreateCommand": config.create_command,
     })
 }
 
@@ -221,6 +273,10 @@ fn host_config(seen: &Inspection, seccomp: &[String]) -> Value {
         "PidsLimit": resources.pids_limit.unwrap_or(0),
         "Ulimits": ulimits,
         "LogConfig": { "Type": config.log.driver, "Size": config.log.max_size, "Files": config.log.max_files },
+        "RestartPolicy": {
+            "Name": config.restart.as_str(),
+            "MaximumRetryCount": config.restart.retries(),
+        },
         "Runtime": seen.runtime,
     })
 }

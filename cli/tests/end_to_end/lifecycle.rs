@@ -174,26 +174,7 @@ fn root_after_a_reboot_everything_is_as_true_as_can_be_known() {
         ])
         .ok();
     sandbox.ctrs(&["run", "--name", "ended", "bb", "sh", "-c", "exit 8"]);
-    // The power fails: every process and mount is gone at once, and the next boot has another id.
-    for name in ["up", "passing"] {
-        for field in [".State.ConmonPid", ".State.Pid"] {
-            let pid: i32 = sandbox.inspect(name, field).parse().unwrap();
-            let pid = rustix::process::Pid::from_raw(pid).unwrap();
-            rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
-        }
-    }
-    for mount in sandbox.mounts() {
-        rustix::mount::unmount(&mount, rustix::mount::UnmountFlags::DETACH).unwrap();
-    }
-    // Beside the sandbox, whose own mounts are counted.
-    let fake = format!("{}.boot_id", sandbox.path().display());
-    std::fs::File::create(&fake)
-        .and_then(|mut file| {
-            std::io::Write::write_all(&mut file, b"01234567-89ab-cdef-0123-456789abcdef\n")
-        })
-        .unwrap();
-    rustix::mount::mount_bind(&fake, "/proc/sys/kernel/random/boot_id").unwrap();
-
+    sandbox.reboot();
     let states = sandbox
         .ctrs(&[
             "ps",
@@ -212,10 +193,4 @@ fn root_after_a_reboot_everything_is_as_true_as_can_be_known() {
     sandbox.ctrs(&["start", "up"]).ok();
     assert_eq!(sandbox.inspect("up", ".State.Status"), "running");
     sandbox.assert_nothing_left();
-    rustix::mount::unmount(
-        "/proc/sys/kernel/random/boot_id",
-        rustix::mount::UnmountFlags::DETACH,
-    )
-    .unwrap();
-    std::fs::remove_file(&fake).unwrap();
 }

@@ -8,6 +8,7 @@ mod files;
 mod images;
 mod lifecycle;
 mod looking;
+mod policies;
 mod run;
 mod sharing;
 mod streams;

@@ -21,6 +21,7 @@ mod list;
 mod logs;
 mod mount;
 mod names;
+mod policies;
 mod reading;
 mod remove;
 mod replace;
@@ -46,7 +47,7 @@ pub use artifacts::ARTIFACT_MAX;
 pub use attach::{AttachEnd, AttachOptions, Attachment, DetachKeys, DetachKeysError};
 pub use commit::CommitRequest;
 pub use copy::{CopyOptions, Endpoint};
-pub use create::{CreateRequest, RootSource};
+pub use create::{CreateRequest, HealthRequest, RootSource};
 pub use diff::Sizes;
 pub use exec::{ExecRequest, ExecSession};
 pub use inspect::Inspection;
@@ -54,6 +55,7 @@ pub(crate) use join::SHM;
 pub use list::{ContainerSummary, human_duration};
 pub use logs::LogOptions;
 pub use names::default_name;
+pub use policies::CheckResult;
 pub use replace::Update;
 pub use start::Started;
 pub use stats::Stats;
@@ -194,6 +196,7 @@ impl Engine {
                 EndReason::Exited
             },
             oom_killed: record.oom_killed,
+            by_user: record.stop_requested,
             started_at: time(record.started_ns),
             finished_at: time(record.finished_ns),
         }))
@@ -216,6 +219,7 @@ fn stage(stage: live::Stage) -> Stage {
         live::Stage::Running => Stage::Running,
         live::Stage::Paused => Stage::Paused,
         live::Stage::Stopping => Stage::Stopping,
+        live::Stage::Waiting => Stage::Waiting,
         live::Stage::Exited => Stage::Exited,
     }
 }

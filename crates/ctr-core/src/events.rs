@@ -100,7 +100,9 @@ impl Engine {
         };
         let mut after = 0;
         loop {
+            // The monitors' directories are not watched: what they note comes with the next look.
             let watch = Watch::directories([self.roots.root()])?;
+            self.gather_tidings()?;
             for (number, event) in self.look(|store| store.events(after))? {
                 after = number;
                 if options.until.is_some_and(|until| event.time >= until) {

@@ -20,6 +20,7 @@ use ctr_image::manifest::ManifestError;
 use ctr_image::reference::ReferenceError;
 use ctr_state::StoreError;
 use ctr_storage::archive::ApplyError;
+use ctr_types::config::HealthCheck;
 use ctr_types::{Digest, Signal};
 
 pub(crate) use bring_in::Staged;
@@ -161,6 +162,8 @@ pub struct ImageDefaults {
     pub stop_signal: Option<Signal>,
     /// Absolute paths of its volumes.
     pub volumes: Vec<String>,
+    /// How their health is checked.
+    pub health: Option<HealthCheck>,
 }
 
 impl Engine {
@@ -203,6 +206,7 @@ impl Engine {
         let (id, name) = self.find_image(text)?;
         let config = ImageConfig::parse(&self.blobs()?.read_small(&id)?)?;
         let stop_signal = config.stop_signal()?;
+        let health = config.health()?;
         let run = config.config;
         Ok(ImageDetails {
             name: name.unwrap_or_else(|| id.hex().chars().take(12).collect()),
@@ -217,6 +221,7 @@ impl Engine {
                 labels: run.labels,
                 stop_signal,
                 volumes: run.volumes.into_keys().collect(),
+                health,
             },
         })
     }

@@ -45,16 +45,17 @@ mod watch;
 
 pub use container::human_duration;
 pub use container::{
-    ARTIFACT_MAX, AttachEnd, AttachOptions, Attachment, CommitRequest, Container, ContainerSummary,
-    CopyOptions, CreateRequest, DetachKeys, DetachKeysError, Endpoint, ExecRequest, ExecSession,
-    Inspection, LockedContainer, LogOptions, Process, RootSource, Sizes, Snapshot, Started, Stats,
-    Update, default_name,
+    ARTIFACT_MAX, AttachEnd, AttachOptions, Attachment, CheckResult, CommitRequest, Container,
+    ContainerSummary, CopyOptions, CreateRequest, DetachKeys, DetachKeysError, Endpoint,
+    ExecRequest, ExecSession, HealthRequest, Inspection, LockedContainer, LogOptions, Process,
+    RootSource, Sizes, Snapshot, Started, Stats, Update, default_name,
 };
 pub use engine::{Engine, EngineOptions};
 pub use error::{EngineError, ErrorKind};
 pub use events::{EventFilter, EventOptions};
 pub use steps::{Observer, StepHooks, all_points};
 
+pub use ctr_monitor::health::{Check as HealthRecord, Health, Status as HealthStatus};
 pub use ctr_monitor::log::{LogEntry, Stream};
 pub use ctr_oci::spec::{Degraded, OCI_VERSION};
 pub use ctr_state::record::EventRecord;

@@ -138,7 +138,9 @@ impl Engine {
         };
         let begun = match live.stage {
             Stage::Creating | Stage::Created => false,
-            Stage::Running | Stage::Paused | Stage::Stopping | Stage::Exited => true,
+            Stage::Running | Stage::Paused | Stage::Stopping | Stage::Waiting | Stage::Exited => {
+                true
+            }
         };
         Ok(begun && (FileLock::is_held(&run.join("monitor.lock"))? || live.process.is_alive()?))
     }

@@ -1,7 +1,9 @@
 //! An image's configuration (image-spec, config.md; docker's is the same with more fields).
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use ctr_types::config::HealthCheck;
 use ctr_types::{Digest, Signal, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -238,6 +240,47 @@ impl ImageConfig {
         text.parse()
             .map(Some)
             .or(Err(wrong("StopSignal", text, "it names no signal")))
+    }
+
+    /// Its health check, if it has one.
+    ///
+    /// # Errors
+    /// [`ConfigError::Field`] when it is malformed.
+    pub fn health(&self) -> Result<Option<HealthCheck>, ConfigError> {
+        #[derive(Default, Deserialize)]
+        #[serde(rename_all = "PascalCase", default)]
+        struct Stored {
+            test: Vec<String>,
+            interval: u64,
+            timeout: u64,
+            start_period: u64,
+            retries: u32,
+        }
+        let Some(value) = &self.config.healthcheck else {
+            return Ok(None);
+        };
+        let stored: Stored =
+            serde_json::from_value(value.clone()).map_err(|error| ConfigError::Field {
+                field: "Healthcheck",
+                value: error.to_string().chars().take(80).collect(),
+                rule: "it must have Test, Interval, Timeout, StartPeriod and Retries",
+            })?;
+        let Some(command) = HealthCheck::command_of(&stored.test) else {
+            return Ok(None);
+        };
+        let mut check = HealthCheck::new(command);
+        // Nanoseconds; 0 means the default.
+        let time = |nanos: u64, default| match nanos {
+            0 => default,
+            nanos => Duration::from_nanos(nanos),
+        };
+        check.interval = time(stored.interval, check.interval);
+        check.timeout = time(stored.timeout, check.timeout);
+        check.start_period = time(stored.start_period, check.start_period);
+        if stored.retries > 0 {
+            check.retries = stored.retries;
+        }
+        Ok(Some(check))
     }
 
     /// As JSON.

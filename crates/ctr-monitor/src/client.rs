@@ -112,6 +112,7 @@ impl MonitorClient {
             Reply::Created { .. }
             | Reply::Output { .. }
             | Reply::Exited { .. }
+            | Reply::Restarting { .. }
             | Reply::ExecStarted { .. }
             | Reply::ExecExited { .. } => Err(DecodeError("it is no answer").into()),
         }

@@ -2,11 +2,52 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::codec::{DecodeError, Decoder, Encoder};
+use crate::policy::Restart;
 
 /// The version of the message; both programs are of one build, so any other is refused.
 const VERSION: u64 = 1;
+
+/// What is done to a container that has become unhealthy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnUnhealthy {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// SIGKILL.
+    Kill,
+    /// Its stop signal, and then it is started again whatever its policy.
+    Restart,
+    /// Its stop signal, for good.
+    Stop,
+}
+
+impl OnUnhealthy {
+    const ALL: [Self; 4] = [Self::Nothing, Self::Kill, Self::Restart, Self::Stop];
+}
+
+/// How the container's health is checked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HealthConfig {
+    /// `runtime exec --detach …`.
+    pub exec: Vec<OsString>,
+    /// Where the runtime writes the check's pid.
+    pub pid_file: PathBuf,
+    /// Where the health is kept.
+    pub file: PathBuf,
+    /// Between two checks; zero means that none is made but when asked for.
+    pub interval: Duration,
+    /// How long a check may take.
+    pub timeout: Duration,
+    /// How long failures do not count.
+    pub start_period: Duration,
+    /// How many failures in a row are one too many.
+    pub retries: u32,
+    /// What is done then.
+    pub on_unhealthy: OnUnhealthy,
+}
 
 /// Everything a monitor has to know. Programs are whole argument vectors: it knows no runtime by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,6 +98,22 @@ pub struct MonitorConfig {
     pub cleanup: Vec<OsString>,
     /// Environment of all of these, `NAME=value`.
     pub environment: Vec<OsString>,
+    /// Which ends it is started again after.
+    pub restart: Restart,
+    /// Longest run; zero means any.
+    pub timeout: Duration,
+    /// The signal that asks it to end.
+    pub stop_signal: i32,
+    /// How long it has then.
+    pub stop_timeout: Duration,
+    /// Where what happens is noted.
+    pub tidings: PathBuf,
+    /// How its health is checked, if it is.
+    pub health: Option<HealthConfig>,
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl MonitorConfig {
@@ -91,6 +148,27 @@ impl MonitorConfig {
         ];
         for list in lists {
             to.list(list);
+        }
+        let (kind, most) = self.restart.to_numbers();
+        to.number(kind);
+        to.number(most);
+        to.number(milliseconds(self.timeout));
+        to.signed(self.stop_signal);
+        to.number(milliseconds(self.stop_timeout));
+        to.path(&self.tidings);
+        to.flag(self.health.is_some());
+        if let Some(health) = &self.health {
+            to.list(&health.exec);
+            to.path(&health.pid_file);
+            to.path(&health.file);
+            for time in [health.interval, health.timeout, health.start_period] {
+                to.number(milliseconds(time));
+            }
+            to.number(health.retries.into());
+            let action = OnUnhealthy::ALL
+                .iter()
+                .position(|one| *one == health.on_unhealthy);
+            to.number(u64::try_from(action.unwrap_or(0)).unwrap_or(0));
         }
         to.0
     }
@@ -128,9 +206,39 @@ impl MonitorConfig {
             kill_all: from.list()?,
             cleanup: from.list()?,
             environment: from.list()?,
+            restart: Restart::from_numbers(from.number()?, from.number()?)
+                .ok_or(DecodeError("a restart policy is unknown"))?,
+            timeout: Duration::from_millis(from.number()?),
+            stop_signal: from.signed()?,
+            stop_timeout: Duration::from_millis(from.number()?),
+            tidings: from.path()?,
+            health: if from.flag()? {
+                Some(HealthConfig::decode(&mut from)?)
+            } else {
+                None
+            },
         };
         from.end()?;
         Ok(config)
+    }
+}
+
+impl HealthConfig {
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        let health = Self {
+            exec: from.list()?,
+            pid_file: from.path()?,
+            file: from.path()?,
+            interval: Duration::from_millis(from.number()?),
+            timeout: Duration::from_millis(from.number()?),
+            start_period: Duration::from_millis(from.number()?),
+            retries: u32::try_from(from.number()?).unwrap_or(u32::MAX),
+            on_unhealthy: usize::try_from(from.number()?)
+                .ok()
+                .and_then(|number| OnUnhealthy::ALL.get(number).copied())
+                .ok_or(DecodeError("an action is unknown"))?,
+        };
+        Ok(health)
     }
 }
 
@@ -150,6 +258,16 @@ mod tests {
             durable: true,
             create: vec!["runc".into(), "create".into(), "".into()],
             environment: vec!["PATH=/bin".into()],
+            restart: Restart::OnFailure(3),
+            timeout: Duration::from_secs(5),
+            stop_signal: 15,
+            health: Some(HealthConfig {
+                exec: vec!["runc".into()],
+                interval: Duration::from_secs(30),
+                retries: 3,
+                on_unhealthy: OnUnhealthy::Stop,
+                ..HealthConfig::default()
+            }),
             ..MonitorConfig::default()
         }
     }

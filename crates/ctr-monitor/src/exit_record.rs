@@ -26,6 +26,8 @@ pub struct ExitRecord {
     pub signalled: bool,
     /// The kernel killed a process of the container for want of memory.
     pub oom_killed: bool,
+    /// A user asked for the end.
+    pub stop_requested: bool,
     /// When the run began, nanoseconds since 1970; 0 when it never was started.
     pub started_ns: u64,
     /// When it ended.
@@ -41,6 +43,7 @@ impl ExitRecord {
         lines.put("exit_code", self.exit_code);
         lines.put("signalled", self.signalled);
         lines.put("oom_killed", self.oom_killed);
+        lines.put("stop_requested", self.stop_requested);
         lines.put("started_ns", self.started_ns);
         lines.put("finished_ns", self.finished_ns);
         lines.0
@@ -54,6 +57,7 @@ impl ExitRecord {
             exit_code: get(text, "exit_code")?,
             signalled: get(text, "signalled")?,
             oom_killed: get(text, "oom_killed")?,
+            stop_requested: get(text, "stop_requested").unwrap_or_default(),
             started_ns: get(text, "started_ns")?,
             finished_ns: get(text, "finished_ns")?,
         })
@@ -82,6 +86,7 @@ mod tests {
             exit_code: 137,
             signalled: true,
             oom_killed: true,
+            stop_requested: true,
             started_ns: 1,
             finished_ns: 2,
         };

@@ -10,6 +10,9 @@
 //! | [`client`] | the engine's side of them |
 //! | [`live`] | the live file: what is true now, per boot |
 //! | [`exit_record`] | how a run ended, durable |
+//! | [`policy`] | whether and when it is started again |
+//! | [`health`] | what its checks add up to |
+//! | [`tidings`] | what happens while no engine looks |
 //! | [`log`] | the k8s-file log, written and read |
 //!
 //! It knows no JSON and no database, so that the monitor stays some hundred kilobytes small.
@@ -19,9 +22,12 @@ pub mod client;
 mod codec;
 pub mod config;
 pub mod exit_record;
+pub mod health;
 mod keyvalue;
 pub mod live;
 pub mod log;
+pub mod policy;
 pub mod protocol;
+pub mod tidings;
 
 pub use codec::DecodeError;

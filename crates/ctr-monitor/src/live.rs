@@ -26,16 +26,19 @@ pub enum Stage {
     Running,
     Paused,
     Stopping,
+    /// Ended, and about to be started again.
+    Waiting,
     Exited,
 }
 
 impl Stage {
-    const ALL: [(Self, &'static str); 6] = [
+    const ALL: [(Self, &'static str); 7] = [
         (Self::Creating, "creating"),
         (Self::Created, "created"),
         (Self::Running, "running"),
         (Self::Paused, "paused"),
         (Self::Stopping, "stopping"),
+        (Self::Waiting, "waiting"),
         (Self::Exited, "exited"),
     ];
 
@@ -76,6 +79,8 @@ pub struct Live {
     pub stop_requested: bool,
     /// Bytes of output that could not be written to the log.
     pub log_dropped: u64,
+    /// How often it has been started again by its policy since a user started it.
+    pub restart_count: u32,
 }
 
 impl Live {
@@ -92,6 +97,7 @@ impl Live {
         lines.put("cgroup", &self.cgroup);
         lines.put("stop_requested", self.stop_requested);
         lines.put("log_dropped", self.log_dropped);
+        lines.put("restart_count", self.restart_count);
         lines.0
     }
 
@@ -112,6 +118,7 @@ impl Live {
             cgroup: get(text, "cgroup").unwrap_or_default(),
             stop_requested: get(text, "stop_requested").unwrap_or_default(),
             log_dropped: get(text, "log_dropped").unwrap_or_default(),
+            restart_count: get(text, "restart_count").unwrap_or_default(),
         })
     }
 
@@ -146,6 +153,7 @@ mod tests {
             cgroup: "0::/x|1:cpu:/y".into(),
             stop_requested: true,
             log_dropped: 6,
+            restart_count: 7,
         };
         let text = live.render();
         assert_eq!(Live::parse(&text), Some(live));

@@ -30,6 +30,8 @@ pub enum Request {
     },
     /// Freeze.
     Pause,
+    /// Check the container's health now, and tell me the code.
+    CheckHealth,
     /// Freeze for as long as I am connected.
     Freeze,
     /// Go on.
@@ -90,6 +92,11 @@ pub enum Reply {
         /// Exit code.
         code: i32,
     },
+    /// The container has ended, and will be started again.
+    Restarting {
+        /// Exit code of the run that is over.
+        code: i32,
+    },
     /// The process of an exec runs; its terminal comes with the message if it has one.
     ExecStarted {
         /// Its pid.
@@ -148,6 +155,7 @@ impl Request {
             Self::Foreground => to.byte(12),
             Self::CleanedUp => to.byte(13),
             Self::Freeze => to.byte(14),
+            Self::CheckHealth => to.byte(15),
         }
         to.0
     }
@@ -188,6 +196,7 @@ impl Request {
             12 => Self::Foreground,
             13 => Self::CleanedUp,
             14 => Self::Freeze,
+            15 => Self::CheckHealth,
             _ => return Err(DecodeError("its type is unknown")),
         };
         from.end()?;
@@ -218,6 +227,10 @@ impl Reply {
                 to.byte(132);
                 to.signed(*code);
             }
+            Self::Restarting { code } => {
+                to.byte(135);
+                to.signed(*code);
+            }
             Self::ExecStarted { pid } => {
                 to.byte(133);
                 to.signed(*pid);
@@ -244,6 +257,9 @@ impl Reply {
                 data: from.rest().to_vec(),
             },
             132 => Self::Exited {
+                code: from.signed()?,
+            },
+            135 => Self::Restarting {
                 code: from.signed()?,
             },
             133 => Self::ExecStarted {
@@ -294,6 +310,7 @@ mod tests {
             Request::Foreground,
             Request::CleanedUp,
             Request::Freeze,
+            Request::CheckHealth,
         ] {
             assert_eq!(Request::decode(&request.encode()), Ok(request));
         }
@@ -306,6 +323,7 @@ mod tests {
                 data: vec![0, 1],
             },
             Reply::Exited { code: 137 },
+            Reply::Restarting { code: 3 },
             Reply::ExecStarted { pid: 8 },
             Reply::ExecExited { code: 1 },
         ] {

@@ -46,7 +46,7 @@ impl DurablePhase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(
     missing_docs,
-    reason = "each is the phase of that name; creating comes before created"
+    reason = "each is the phase of that name; creating comes before created, waiting for a restart is stopped"
 )]
 pub enum Stage {
     Creating,
@@ -54,6 +54,7 @@ pub enum Stage {
     Running,
     Paused,
     Stopping,
+    Waiting,
     Exited,
 }
 
@@ -116,7 +117,7 @@ impl Evidence<'_> {
                 Stage::Running => Phase::Running(live),
                 Stage::Paused => Phase::Paused(live),
                 Stage::Stopping => Phase::Stopping(live),
-                Stage::Exited => Phase::Stopped(self.end(view.started_at)),
+                Stage::Waiting | Stage::Exited => Phase::Stopped(self.end(view.started_at)),
             };
         }
         if view.process_alive {
@@ -124,14 +125,19 @@ impl Evidence<'_> {
                 Stage::Creating | Stage::Created => Phase::Created(live),
                 Stage::Paused => Phase::Paused(live),
                 // Nobody is left to carry a stop through, so it counts as running again.
-                Stage::Running | Stage::Stopping | Stage::Exited => Phase::Running(live),
+                Stage::Running | Stage::Stopping | Stage::Waiting | Stage::Exited => {
+                    Phase::Running(live)
+                }
             };
         }
         match view.stage {
             Stage::Creating => self.before_the_run(),
-            Stage::Created | Stage::Running | Stage::Paused | Stage::Stopping | Stage::Exited => {
-                Phase::Stopped(self.end(view.started_at))
-            }
+            Stage::Created
+            | Stage::Running
+            | Stage::Paused
+            | Stage::Stopping
+            | Stage::Waiting
+            | Stage::Exited => Phase::Stopped(self.end(view.started_at)),
         }
     }
 
@@ -221,6 +227,7 @@ mod tests {
             (Stage::Running, PhaseName::Running),
             (Stage::Paused, PhaseName::Paused),
             (Stage::Stopping, PhaseName::Stopping),
+            (Stage::Waiting, PhaseName::Stopped),
             (Stage::Exited, PhaseName::Stopped),
         ] {
             assert_eq!(

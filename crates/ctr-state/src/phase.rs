@@ -52,6 +52,9 @@ pub struct Ended {
     pub reason: EndReason,
     /// The kernel killed a process of it for want of memory.
     pub oom_killed: bool,
+    /// A user asked for the end.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_user: bool,
     /// When the run began.
     pub started_at: Option<Timestamp>,
     /// When it ended.
@@ -68,6 +71,7 @@ impl Ended {
             exit_code: Self::UNKNOWN_CODE,
             reason,
             oom_killed: false,
+            by_user: false,
             started_at,
             finished_at: None,
         }

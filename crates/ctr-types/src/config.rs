@@ -4,10 +4,12 @@
 //! a [`ContainerConfig::VERSION`]; unknown fields are ignored, missing ones take their default, so that a
 //! neighbouring version reads it.
 
+mod health;
 mod namespaces;
 mod network;
 mod process;
 mod resources;
+mod restart;
 mod storage;
 mod validate;
 
@@ -16,10 +18,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use health::{HealthAction, HealthCheck};
 pub use namespaces::{Namespace, Namespaces, Network};
 pub use network::{Dns, HostAddress, HostEntry, PortMapping, Protocol};
 pub use process::{ProcessConfig, RlimitKind, Seccomp, SelinuxLabels, Ulimit};
 pub use resources::Resources;
+pub use restart::{RestartPolicy, RestartPolicyError};
 pub use storage::{ImageVolumes, Mount, MountKind, Propagation, Rootfs};
 pub use validate::ConfigError;
 
@@ -120,6 +124,15 @@ pub struct ContainerConfig {
     /// The OCI runtime asked for, by name or path; none means the host is probed.
     #[serde(default)]
     pub runtime: Option<String>,
+    /// When it is started again.
+    #[serde(default)]
+    pub restart: RestartPolicy,
+    /// Seconds that a run may take; 0 means any.
+    #[serde(default)]
+    pub timeout: u32,
+    /// How its health is checked, if it is.
+    #[serde(default)]
+    pub health: Option<HealthCheck>,
     /// Removed as soon as it has exited (`--rm`).
     #[serde(default)]
     pub auto_remove: bool,
@@ -170,6 +183,9 @@ impl ContainerConfig {
             stop_timeout: Self::DEFAULT_STOP_TIMEOUT,
             log: LogConfig::default(),
             runtime: None,
+            restart: RestartPolicy::No,
+            timeout: 0,
+            health: None,
             auto_remove: false,
             strict: false,
         }

@@ -20,6 +20,10 @@ impl Container<'_> {
             Err(error) if error.kind() == crate::ErrorKind::NotFound => return Ok(()),
             other => other?,
         };
+        // Its monitor is not done with it.
+        if self.is_waiting()? {
+            return Ok(());
+        }
         if locked.record.config.auto_remove
             && let Phase::Stopped(ended) | Phase::Exited(ended) = &locked.phase
         {
@@ -88,8 +92,12 @@ impl Engine {
                         Self::container_event(config, "cleanup")
                     }
                 };
+                let tidings = self.take_tidings(config)?;
                 // The exit record on disk is the durable one until this reaches it too.
                 self.transact(Grade::Volatile, |txn| {
+                    for tiding in &tidings {
+                        txn.add_event(tiding)?;
+                    }
                     txn.set_phase(id, after)?;
                     txn.add_event(&event)
                 })

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use ctr_state::record::{ContainerRecord, OpKind};
 use ctr_state::{DurablePhase, Grade, StoreError};
 use ctr_sys::fs::Durability;
 use ctr_types::config::{
-    Dns, HostEntry, ImageVolumes, LogConfig, Mount, MountKind, Namespace, Namespaces, Network,
-    PortMapping, ProcessConfig, Resources, Rootfs, Seccomp, SelinuxLabels, Ulimit,
+    Dns, HealthAction, HealthCheck, HostEntry, ImageVolumes, LogConfig, Mount, MountKind,
+    Namespace, Namespaces, Network, PortMapping, ProcessConfig, Resources, RestartPolicy, Rootfs,
+    Seccomp, SelinuxLabels, Ulimit,
 };
 use ctr_types::{ContainerConfig, ContainerId, ContainerName, Signal};
 
@@ -40,6 +42,44 @@ impl Default for RootSource {
 impl From<&str> for RootSource {
     fn from(image: &str) -> Self {
         Self::Image(image.to_owned())
+    }
+}
+
+/// How a container's health is to be checked: what is not said comes from the image, or is the default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HealthRequest {
+    /// It is not checked, whatever the image says.
+    pub disabled: bool,
+    /// The argument vector.
+    pub command: Option<Vec<String>>,
+    /// Between two checks.
+    pub interval: Option<Duration>,
+    /// How long one may take.
+    pub timeout: Option<Duration>,
+    /// How long after the start failures do not count.
+    pub start_period: Option<Duration>,
+    /// How many failures in a row make it unhealthy.
+    pub retries: Option<u32>,
+    /// What is done then.
+    pub action: HealthAction,
+}
+
+impl HealthRequest {
+    fn check(&self, image: Option<&HealthCheck>) -> Option<HealthCheck> {
+        if self.disabled {
+            return None;
+        }
+        let mut check = match (&self.command, image) {
+            (Some(command), _) => HealthCheck::new(command.clone()),
+            (None, Some(image)) => image.clone(),
+            (None, None) => return None,
+        };
+        check.interval = self.interval.unwrap_or(check.interval);
+        check.timeout = self.timeout.unwrap_or(check.timeout);
+        check.start_period = self.start_period.unwrap_or(check.start_period);
+        check.retries = self.retries.unwrap_or(check.retries);
+        check.action = self.action;
+        Some(check)
     }
 }
 
@@ -124,6 +164,12 @@ pub struct CreateRequest {
     pub log: LogConfig,
     /// The OCI runtime.
     pub runtime: Option<String>,
+    /// When it is started again.
+    pub restart: RestartPolicy,
+    /// Seconds that a run may take; 0 means any.
+    pub timeout: u32,
+    /// How its health is checked.
+    pub health: HealthRequest,
     /// Removed as soon as it has exited.
     pub auto_remove: bool,
     /// What the host cannot do is an error.
@@ -289,6 +335,9 @@ impl Engine {
         config.stop_timeout = request.stop_timeout.unwrap_or(config.stop_timeout);
         config.log = request.log.clone();
         config.runtime.clone_from(&request.runtime);
+        config.restart = request.restart;
+        config.timeout = request.timeout;
+        config.health = request.health.check(image.health.as_ref());
         config.auto_remove = request.auto_remove;
         config.strict = request.strict;
         Ok(config)

@@ -205,6 +205,7 @@ impl ExecSession {
             | Reply::Created { .. }
             | Reply::Output { .. }
             | Reply::Exited { .. }
+            | Reply::Restarting { .. }
             | Reply::ExecExited { .. } => Err(EngineError::Monitor {
                 name: self.name.clone(),
                 source: ClientError::Gone,
@@ -303,7 +304,7 @@ impl ExecSession {
         match self.client.receive(Some(PATIENCE)) {
             Ok((Reply::ExecExited { code }, _)) => Ok(code),
             // The container, and this process with it, was killed.
-            Ok((Reply::Exited { .. }, _)) => Ok(137),
+            Ok((Reply::Exited { .. } | Reply::Restarting { .. }, _)) => Ok(137),
             Ok(_) => Err(EngineError::Monitor {
                 name: self.name.clone(),
                 source: ClientError::Gone,

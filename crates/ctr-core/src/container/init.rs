@@ -5,18 +5,19 @@ use std::process::Child;
 use std::time::Duration;
 
 use ctr_monitor::client::{ClientError, MonitorClient};
-use ctr_monitor::config::MonitorConfig;
+use ctr_monitor::config::{HealthConfig, MonitorConfig, OnUnhealthy};
+use ctr_monitor::policy::Restart;
 use ctr_monitor::protocol::{Reply, Request};
 use ctr_net::NetworkNamespace;
 use ctr_oci::rootfs::RootFs;
-use ctr_oci::runtime::Runtime;
+use ctr_oci::runtime::{Runtime, write_process};
 use ctr_oci::seccomp;
-use ctr_oci::spec::{Degraded, Joined, SpecFacts};
+use ctr_oci::spec::{Degraded, Exec, Joined, SpecFacts, exec_process};
 use ctr_state::{DurablePhase, Ended, Grade};
 use ctr_sys::child::Detached;
 use ctr_sys::fs::Durability;
 use ctr_sys::socket::MessageSocket;
-use ctr_types::config::{LogDriver, Namespace, Network, Seccomp};
+use ctr_types::config::{HealthAction, LogDriver, Namespace, Network, RestartPolicy, Seccomp};
 use ctr_types::{ContainerConfig, ContainerId};
 
 use super::start::runtime_failed;
@@ -24,6 +25,13 @@ use crate::engine::{Operation, child_environment};
 use crate::etc;
 use crate::steps::InitStep;
 use crate::{Engine, EngineError};
+
+/// Where the monitor notes what happens, below a container's directory of this boot.
+pub(crate) const TIDINGS: &str = "tidings";
+/// Where it keeps the container's health.
+pub(crate) const HEALTH: &str = "health";
+/// The process of a health check, for the runtime.
+const HEALTH_PROCESS: &str = "health.json";
 
 /// How long the monitor has for `runtime create` and its own work.
 const CREATE_PATIENCE: Duration = Duration::from_secs(70);
@@ -186,6 +194,15 @@ impl<'a> Init<'a> {
             return Err(EngineError::Degraded(list.join("; ")));
         }
         self.degraded = degraded;
+        if let Some(health) = &self.config.health {
+            let exec = Exec {
+                args: health.command.clone(),
+                user: facts.user.clone(),
+                ..Exec::default()
+            };
+            let process = exec_process(self.config, host, &exec)?;
+            write_process(&self.run.join(HEALTH_PROCESS), &process)?;
+        }
         // Voided by a reboot, like everything in this directory: nothing to sync.
         ctr_oci::runtime::write_bundle(&self.run, &spec, Durability::ProcessDeath)?;
         Ok(())
@@ -233,7 +250,41 @@ impl<'a> Init<'a> {
             kill_all: self.runtime.kill_all_args(id),
             cleanup,
             environment: child_environment(),
+            restart: match self.config.restart {
+                RestartPolicy::No => Restart::Never,
+                RestartPolicy::OnFailure(most) => Restart::OnFailure(most),
+                RestartPolicy::Always | RestartPolicy::UnlessStopped => Restart::Always,
+            },
+            timeout: Duration::from_secs(self.config.timeout.into()),
+            stop_signal: self.config.stop_signal.number(),
+            stop_timeout: Duration::from_secs(self.config.stop_timeout.into()),
+            tidings: run(TIDINGS),
+            health: self.health_config(),
         }
+    }
+
+    /// How the monitor checks the container's health.
+    fn health_config(&self) -> Option<HealthConfig> {
+        let health = self.config.health.as_ref()?;
+        let run = |name: &str| self.run.join(name);
+        let (process, pid_file) = (run(HEALTH_PROCESS), run("health.pid"));
+        Some(HealthConfig {
+            exec: self
+                .runtime
+                .exec_args(self.id().as_str(), &process, &pid_file, None),
+            pid_file,
+            file: run(HEALTH),
+            interval: health.interval,
+            timeout: health.timeout,
+            start_period: health.start_period,
+            retries: health.retries,
+            on_unhealthy: match health.action {
+                HealthAction::None => OnUnhealthy::Nothing,
+                HealthAction::Kill => OnUnhealthy::Kill,
+                HealthAction::Restart => OnUnhealthy::Restart,
+                HealthAction::Stop => OnUnhealthy::Stop,
+            },
+        })
     }
 
     fn spawn_monitor(&mut self) -> Result<(), EngineError> {
@@ -257,6 +308,7 @@ impl<'a> Init<'a> {
             Reply::Ok
             | Reply::Output { .. }
             | Reply::Exited { .. }
+            | Reply::Restarting { .. }
             | Reply::ExecStarted { .. }
             | Reply::ExecExited { .. } => Err(EngineError::Create {
                 name: self.config.name.to_string(),

@@ -1,5 +1,6 @@
 //! What `inspect` shows.
 
+use ctr_monitor::health::Health;
 use ctr_oci::spec::Degraded;
 use ctr_state::Phase;
 use ctr_types::ContainerConfig;
@@ -32,6 +33,12 @@ pub struct Inspection {
     pub log: std::path::PathBuf,
     /// The runtime that would be used, by name.
     pub runtime: String,
+    /// How often its policy has started it again since a user did.
+    pub restart_count: u32,
+    /// It has ended and is about to be started again.
+    pub restarting: bool,
+    /// What its checks say, if it has some.
+    pub health: Option<Health>,
     /// Bytes of output that could not be written to the log in this run.
     pub log_dropped: u64,
     /// What this host could not do.
@@ -65,6 +72,9 @@ impl Container<'_> {
             volumes: engine.volumes(&self.id),
             log: engine.roots.container(&self.id).join("ctr.log"),
             runtime,
+            restart_count: snapshot.live.as_ref().map_or(0, |live| live.restart_count),
+            restarting: self.is_waiting()?,
+            health: self.health()?,
             log_dropped: snapshot.live.as_ref().map_or(0, |live| live.log_dropped),
             degraded: engine.degraded(&snapshot.config)?,
             config: snapshot.config,

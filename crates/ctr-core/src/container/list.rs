@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use ctr_monitor::health::Status as HealthStatus;
 use ctr_state::{DurablePhase, Evidence, Phase, PhaseName};
 use ctr_types::{ContainerId, ContainerName, Digest, Timestamp};
 
+use super::Container;
 use crate::{Engine, EngineError};
 
 /// One container in a list.
@@ -28,6 +30,8 @@ pub struct ContainerSummary {
     pub auto_remove: bool,
     /// Where it is in its life, now.
     pub phase: Phase,
+    /// What its checks say while it runs, if it has some.
+    pub health: Option<HealthStatus>,
 }
 
 impl ContainerSummary {
@@ -43,7 +47,13 @@ impl ContainerSummary {
             Phase::Running(live) if !live.monitored => {
                 format!("Up {} (unmonitored)", since(live.started_at))
             }
-            Phase::Running(live) => format!("Up {}", since(live.started_at)),
+            Phase::Running(live) => {
+                let up = since(live.started_at);
+                self.health.map_or_else(
+                    || format!("Up {up}"),
+                    |health| format!("Up {up} ({health})"),
+                )
+            }
             Phase::Paused(_) => "Paused".into(),
             Phase::Stopping(_) => "Stopping".into(),
             Phase::Stopped(ended) | Phase::Exited(ended) => {
@@ -120,7 +130,17 @@ impl Engine {
                     }
                     .phase()
                 };
+            let health = if phase.name() == PhaseName::Running {
+                let container = Container {
+                    engine: self,
+                    id: row.id.clone(),
+                };
+                container.health()?.map(|health| health.status)
+            } else {
+                None
+            };
             containers.push(ContainerSummary {
+                health,
                 id: row.id,
                 name: row.name,
                 created: row.created,
@@ -136,7 +156,7 @@ impl Engine {
     }
 
     /// The names in this boot's directory: those that may have something live.
-    fn live_containers(&self) -> Result<HashSet<String>, EngineError> {
+    pub(crate) fn live_containers(&self) -> Result<HashSet<String>, EngineError> {
         let directory = self.roots.boot().join("containers");
         let entries = std::fs::read_dir(&directory).map_err(|error| {
             ctr_sys::SysError::new("read directory", directory.display().to_string(), error)

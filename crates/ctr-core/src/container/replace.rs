@@ -8,7 +8,7 @@ use ctr_oci::spec::Degraded;
 use ctr_state::record::OpKind;
 use ctr_state::{ContainerLock, Grade, Op, PhaseName};
 use ctr_sys::fs::Durability;
-use ctr_types::config::Resources;
+use ctr_types::config::{Resources, RestartPolicy};
 use ctr_types::{ContainerConfig, ContainerName};
 
 use super::{Container, LockedContainer};
@@ -30,6 +30,8 @@ pub struct Update {
     pub cpuset_cpus: Option<String>,
     /// Processes and threads at most; -1 is unlimited.
     pub pids_limit: Option<i64>,
+    /// When it is started again, from the next start on.
+    pub restart: Option<RestartPolicy>,
     /// Environment added, `NAME=value`, from the next start on.
     pub env: Vec<String>,
     /// Environment taken away by name, from the next start on.
@@ -54,6 +56,7 @@ impl Update {
             cpuset_cpus.clone_from(&self.cpuset_cpus);
         }
         *pids_limit = self.pids_limit.or(*pids_limit);
+        config.restart = self.restart.unwrap_or(config.restart);
         let name = |variable: &str| variable.split('=').next().unwrap_or_default().to_owned();
         let env = &mut config.process.env;
         env.retain(|known| !self.unset_env.contains(&name(known)));
@@ -65,6 +68,7 @@ impl Update {
 
     fn has_limits(&self) -> bool {
         let without = Self {
+            restart: self.restart,
             env: self.env.clone(),
             unset_env: self.unset_env.clone(),
             ..Self::default()

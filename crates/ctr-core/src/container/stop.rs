@@ -23,7 +23,10 @@ impl Container<'_> {
     /// [`Denied::AlreadyThere`] when it does not run.
     pub fn stop(&self, timeout: Option<Duration>) -> Result<(), EngineError> {
         let locked = self.lock()?;
-        locked.admit(Op::Stop)?;
+        // One that is about to be started again has ended, and yet there is something to stop.
+        if !self.is_waiting()? {
+            locked.admit(Op::Stop)?;
+        }
         let config = locked.config().clone();
         let own = Duration::from_secs(config.stop_timeout.into());
         let timeout = timeout.unwrap_or(own);

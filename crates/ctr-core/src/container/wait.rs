@@ -97,7 +97,7 @@ impl Container<'_> {
                 Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
                 Err(error) => return Err(error),
             };
-            if phase.live().is_none() {
+            if phase.live().is_none() && !self.is_waiting()? {
                 return Ok(());
             }
             let left = deadline.saturating_duration_since(Instant::now());
@@ -122,7 +122,9 @@ impl Container<'_> {
         if let Ok(mut monitor) = self.monitor() {
             loop {
                 match monitor.receive(patience) {
-                    Ok((Reply::Exited { code }, _)) => return Ok(Seen::Code(code)),
+                    Ok((Reply::Exited { code } | Reply::Restarting { code }, _)) => {
+                        return Ok(Seen::Code(code));
+                    }
                     Ok(_) => {}
                     Err(_) => return Ok(Seen::Changed),
                 }

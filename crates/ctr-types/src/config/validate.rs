@@ -1,10 +1,11 @@
 //! The rules a configuration keeps, whoever made it: one variant of [`ConfigError`] for each (semantics.md T7-T13, M9).
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::{
-    ContainerConfig, Dns, MountKind, Namespace, Network, ProcessConfig, Resources, Rootfs, Seccomp,
-    SelinuxLabels,
+    ContainerConfig, Dns, MountKind, Namespace, Network, ProcessConfig, Resources, RestartPolicy,
+    Rootfs, Seccomp, SelinuxLabels,
 };
 
 /// Longest host name in bytes (`HOST_NAME_MAX`, sethostname(2)).
@@ -186,6 +187,12 @@ pub enum ConfigError {
     /// A label or annotation without a name.
     #[error("a {0} has no name: use NAME=VALUE")]
     LabelName(&'static str),
+    /// A restart policy for a container that goes with its run.
+    #[error("the --rm option conflicts with --restart, when the restart policy is not \"no\"")]
+    RestartRemoved,
+    /// A health check that would never end, or be judged by nothing.
+    #[error("health check: {0}")]
+    Health(&'static str),
     /// Limits of a log that is not kept.
     #[error("a log that is not kept has no size: drop --log-opt or --log-driver none")]
     LogLimits,
@@ -231,6 +238,10 @@ impl ContainerConfig {
                 return Err(ConfigError::LabelName(what));
             }
         }
+        if self.auto_remove && self.restart != RestartPolicy::No {
+            return Err(ConfigError::RestartRemoved);
+        }
+        self.validate_health()?;
         let log = &self.log;
         if log.driver == super::LogDriver::None && (log.max_size.is_some() || log.max_files > 0) {
             return Err(ConfigError::LogLimits);
@@ -394,6 +405,24 @@ impl ContainerConfig {
             Some(host) => Err(ConfigError::HostWord(host.name.clone())),
             None => Ok(()),
         }
+    }
+
+    fn validate_health(&self) -> Result<(), ConfigError> {
+        let Some(health) = &self.health else {
+            return Ok(());
+        };
+        let wrong = |rule| Err(ConfigError::Health(rule));
+        if health.command.first().is_none_or(String::is_empty) {
+            return wrong("it has no command: use --health-cmd");
+        }
+        no_nul("the health check", &health.command)?;
+        if health.timeout < Duration::from_secs(1) {
+            return wrong("its timeout must be 1s or more");
+        }
+        if health.retries == 0 {
+            return wrong("its retries must be 1 or more");
+        }
+        Ok(())
     }
 
     fn validate_sysctls(&self) -> Result<(), ConfigError> {

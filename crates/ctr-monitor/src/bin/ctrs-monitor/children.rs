@@ -20,8 +20,12 @@ use crate::clients::ClientId;
 pub(crate) enum Role {
     /// `runtime create`.
     Create,
-    /// `runtime start`, asked for by a client.
-    Start(ClientId),
+    /// `runtime start`, asked for by a client, or by the restart policy.
+    Start(Option<ClientId>),
+    /// `runtime delete`, before it is made again.
+    Delete,
+    /// `runtime exec --detach` of a health check.
+    Check,
     /// `runtime pause`.
     Pause(ClientId),
     /// `runtime resume`.
@@ -112,12 +116,12 @@ impl Children {
     pub(crate) fn is_starting(&self) -> bool {
         self.0
             .iter()
-            .any(|child| matches!(child.role, Role::Create | Role::Start(_)))
+            .any(|child| matches!(child.role, Role::Create | Role::Start(_) | Role::Delete))
     }
 
     /// Whether the runtime is starting a process whose pid is not known yet.
     pub(crate) fn is_executing(&self) -> bool {
-        let is_exec = |child: &RuntimeChild| matches!(child.role, Role::Exec { .. });
+        let is_exec = |child: &RuntimeChild| matches!(child.role, Role::Exec { .. } | Role::Check);
         self.0.iter().any(is_exec)
     }
 
@@ -141,6 +145,17 @@ impl Children {
                 // Not again at once: it may take a moment to die.
                 child.deadline = now + Duration::from_secs(1);
             }
+        }
+    }
+
+    /// Kills the programs that are starting a health check.
+    pub(crate) fn kill_checks(&self) {
+        for child in self
+            .0
+            .iter()
+            .filter(|child| matches!(child.role, Role::Check))
+        {
+            kill_group(child.pid);
         }
     }
 

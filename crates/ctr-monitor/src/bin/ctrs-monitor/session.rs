@@ -1,7 +1,9 @@
 //! One container's time with its monitor: a loop over everything that may happen, which never blocks on one of them.
 
+mod checks;
 mod ending;
 mod requests;
+mod restart;
 mod runtime;
 
 use std::path::Path;
@@ -11,15 +13,18 @@ use std::time::{Duration, Instant};
 use ctr_monitor::config::MonitorConfig;
 use ctr_monitor::live::{Live, Stage};
 use ctr_monitor::log::LogWriter;
+use ctr_monitor::policy::Backoff;
 use ctr_monitor::protocol::{CHUNK, MESSAGE};
 use ctr_sys::SysError;
 use ctr_sys::lock::FileLock;
-use ctr_sys::process::ProcessId;
+use ctr_sys::process::{PidFd, ProcessId};
 use ctr_sys::socket::{DescriptorListener, Listener, MessageSocket};
 use nix::sys::signalfd::SignalFd;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::time::{ClockId, clock_gettime};
 
+use self::checks::Checks;
+use self::restart::Restarting;
 use crate::children::{ChildStdio, Children, Role};
 use crate::clients::{ClientId, Clients};
 use crate::output::{Piece, Streams};
@@ -47,6 +52,7 @@ enum Source {
     Output(u8),
     Stdin,
     Console,
+    Check,
 }
 
 /// How a process ended.
@@ -58,10 +64,17 @@ struct Exit {
     signalled: bool,
 }
 
+/// Who is told of the end of an exec's process.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum SessionOwner {
+    Client(ClientId),
+    Check,
+}
+
 /// The process of an exec.
 struct ExecProcess {
     pid: i32,
-    client: ClientId,
+    owner: SessionOwner,
 }
 
 /// Everything about one container.
@@ -80,6 +93,13 @@ pub(crate) struct Session {
     stop_deadline: Option<Instant>,
     /// Whoever has had the container frozen for as long as they are connected.
     frozen_for: Option<ClientId>,
+    restarting: Restarting,
+    backoff: Backoff,
+    /// It is being ended to be started again, since it is unhealthy.
+    restart_for_health: bool,
+    /// When its time is up.
+    run_deadline: Option<Instant>,
+    checks: Checks,
     /// How the first process ended, while the program that made or started it is still to be reaped.
     status: Option<Exit>,
     /// The exit code, once everything about the exit has been written down.
@@ -110,6 +130,7 @@ impl Session {
             cgroup: String::new(),
             stop_requested: false,
             log_dropped: 0,
+            restart_count: 0,
         };
         live.write(&config.live)?;
         let listener = Listener::bind(&config.socket)?;
@@ -159,6 +180,11 @@ impl Session {
             committed: false,
             stop_deadline: None,
             frozen_for: None,
+            restarting: Restarting::No,
+            backoff: Backoff::default(),
+            restart_for_health: false,
+            run_deadline: None,
+            checks: Checks::default(),
             status: None,
             exited: None,
             told: false,
@@ -220,6 +246,7 @@ impl Session {
                 Source::Output(stream) => self.output(stream),
                 Source::Stdin => self.streams.write_input(),
                 Source::Console => self.streams.accept_terminal(),
+                Source::Check => self.read_check_output(),
             }
         }
         self.clients.flush();
@@ -231,9 +258,18 @@ impl Session {
             self.stop_deadline = None;
             self.signal(9);
         }
+        if self
+            .run_deadline
+            .is_some_and(|deadline| deadline <= Instant::now())
+        {
+            self.run_deadline = None;
+            self.signal(9);
+        }
         if self.status.is_some() && self.exited.is_none() && !self.children.is_starting() {
             self.exit();
         }
+        self.restart_if_due();
+        self.run_due_checks();
         if self.exited.is_some() && !self.told {
             self.drain();
         }
@@ -289,10 +325,17 @@ impl Session {
             sources.push(Source::Console);
             fds.push(PollFd::new(console, PollFlags::IN));
         }
+        if let Some(output) = self.check_output() {
+            sources.push(Source::Check);
+            fds.push(PollFd::new(output, PollFlags::IN));
+        }
         let deadline = [
             self.stop_deadline,
             self.children.deadline(),
             self.clients.deadline(),
+            self.run_deadline,
+            self.restart_deadline(),
+            self.checks_deadline(),
         ]
         .into_iter()
         .flatten()
@@ -320,18 +363,30 @@ impl Session {
             return;
         }
         if let Piece::Data(count) = self.streams.read(stream, &mut self.buffer) {
-            let data = self.buffer.get(..count).unwrap_or_default();
-            if let Some(log) = &mut self.log {
-                log.write(stream, data);
-            }
-            self.clients.output(stream, data);
+            self.pass_on(stream, count);
         }
+    }
+
+    /// Writes the first `count` bytes of the buffer to the log and sends them on.
+    fn pass_on(&mut self, stream: u8, count: usize) {
+        let data = self.buffer.get(..count).unwrap_or_default();
+        if let Some(log) = &mut self.log {
+            log.write(stream, data);
+        }
+        self.clients.output(stream, data);
     }
 
     fn publish(&mut self) {
         self.live.log_dropped = self.log.as_ref().map_or(0, LogWriter::dropped);
         // On a full disk readers keep the last state, and see by our lock and the process what became of it.
         let _full = self.live.write(&self.config.live);
+    }
+}
+
+/// Kills a process of an exec, one of our own descendants, which is not reaped yet.
+fn kill_session(pid: i32) {
+    if let Ok(Some(process)) = PidFd::open(pid) {
+        let _gone = process.signal(9);
     }
 }
 

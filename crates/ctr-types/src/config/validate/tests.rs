@@ -243,3 +243,23 @@ fn t13_rules_of_the_limits() {
         breaks("cgroup parent", |c| c.cgroup_parent = Some(parent.into()));
     }
 }
+
+#[test]
+fn t13_rules_of_restarts_and_health() {
+    breaks("--rm option conflicts with --restart", |c| {
+        c.auto_remove = true;
+        c.restart = crate::config::RestartPolicy::Always;
+    });
+    let health = |command: &str| crate::config::HealthCheck::new(vec![command.into()]);
+    breaks("no command", |c| c.health = Some(health("")));
+    breaks("1s or more", |c| {
+        let mut quick = health("true");
+        quick.timeout = std::time::Duration::from_millis(10);
+        c.health = Some(quick);
+    });
+    breaks("retries", |c| {
+        let mut strict = health("true");
+        strict.retries = 0;
+        c.health = Some(strict);
+    });
+}

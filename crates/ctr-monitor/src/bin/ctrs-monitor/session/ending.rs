@@ -7,6 +7,7 @@ use ctr_monitor::protocol::Reply;
 use ctr_sys::child::Detached;
 use ctr_sys::fs::Durability;
 
+use super::restart::Restarting;
 use super::{Exit, Session, now_ns};
 use crate::output::Piece;
 use crate::{cgroup, children};
@@ -22,6 +23,7 @@ impl Session {
             exit_code: code,
             signalled,
             oom_killed: cgroup::oom_killed(&self.live.cgroup),
+            stop_requested: self.live.stop_requested,
             started_ns: self.live.started_ns,
             finished_ns: now_ns(),
         };
@@ -35,10 +37,15 @@ impl Session {
         if !self.config.own_pid_namespace {
             let _gone = self.runner(&self.config.kill_all).run();
         }
+        if self.restart_follows(Exit { code, signalled }) {
+            return;
+        }
+        self.restarting = Restarting::No;
         self.live.stage = Stage::Exited;
         self.live.log_dropped = self.log.as_ref().map_or(0, LogWriter::dropped);
         self.publish();
         self.stop_deadline = None;
+        self.run_deadline = None;
         self.exited = Some(code);
     }
 
@@ -51,13 +58,7 @@ impl Session {
                     return;
                 }
                 match self.streams.read(stream, &mut self.buffer) {
-                    Piece::Data(count) => {
-                        let data = self.buffer.get(..count).unwrap_or_default();
-                        if let Some(log) = &mut self.log {
-                            log.write(stream, data);
-                        }
-                        self.clients.output(stream, data);
-                    }
+                    Piece::Data(count) => self.pass_on(stream, count),
                     Piece::Empty | Piece::End => break,
                 }
             }

@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use ctr_monitor::live::Stage;
+use ctr_monitor::policy::asks_for_the_end;
 use ctr_monitor::protocol::{Reply, Request};
 use ctr_sys::process::PidFd;
 use ctr_sys::socket::DescriptorListener;
 
+use super::restart::Restarting;
 use super::{OTHER_LIMIT, Session, now_ns, replace_path};
 use crate::children::{ChildStdio, Role};
 use crate::clients::ClientId;
@@ -52,12 +54,16 @@ impl Session {
                 if stage == Stage::Created && self.committed && self.status.is_none() {
                     self.live.started_ns = now_ns();
                     let argv = self.config.start.clone();
-                    self.run_for(Role::Start(id), &argv)
+                    self.run_for(Role::Start(Some(id)), &argv)
                 } else {
                     Some(no("the container is not in a state to be started"))
                 }
             }
             Request::Signal(number) => Some(if self.signal(number) {
+                if asks_for_the_end(number, self.config.stop_signal) {
+                    self.live.stop_requested = true;
+                    self.publish();
+                }
                 Reply::Ok
             } else {
                 no("the container has no process to send a signal to")
@@ -113,6 +119,7 @@ impl Session {
                 pid_file,
                 console_socket,
             } => self.exec(id, argv, pid_file, console_socket.as_deref(), fds),
+            Request::CheckHealth => self.begin_check(Some(id)),
             Request::Foreground => {
                 if let Some(client) = self.clients.get(id) {
                     client.foreground = true;
@@ -189,7 +196,16 @@ impl Session {
         sent
     }
 
-    fn stop(&mut self, signal: i32, timeout_ms: u64) -> Reply {
+    pub(super) fn stop(&mut self, signal: i32, timeout_ms: u64) -> Reply {
+        if self.restarting != Restarting::No {
+            self.live.stop_requested = true;
+            if !self.is_remaking() {
+                self.give_up();
+            } else if self.live.process.pid > 0 {
+                self.signal(9);
+            }
+            return Reply::Ok;
+        }
         if self.status.is_some() || self.live.process.pid == 0 {
             return Reply::Error("the container has no process".into());
         }

@@ -10,7 +10,7 @@ use ctr_sys::child::Runner;
 use ctr_sys::process::ProcessId;
 use nix::sys::wait::{WaitPidFlag, WaitStatus};
 
-use super::{ExecProcess, Exit, OTHER_LIMIT, Session};
+use super::{ExecProcess, Exit, OTHER_LIMIT, Session, SessionOwner};
 use crate::cgroup;
 use crate::children::{self, ChildStdio, Role, RuntimeChild};
 use crate::output::Piece;
@@ -59,8 +59,13 @@ impl Session {
                 self.status = Some(exit);
             } else if let Some(at) = self.execs.iter().position(|exec| exec.pid == pid) {
                 let exec = self.execs.remove(at);
-                self.clients
-                    .reply(exec.client, &Reply::ExecExited { code: exit.code }, &[]);
+                match exec.owner {
+                    SessionOwner::Client(client) => {
+                        self.clients
+                            .reply(client, &Reply::ExecExited { code: exit.code }, &[]);
+                    }
+                    SessionOwner::Check => self.check_ended(exit.code),
+                }
             } else {
                 self.unclaimed.push((pid, exit));
             }
@@ -74,13 +79,18 @@ impl Session {
         let (client, verb, from, to) = match child.role {
             Role::Create => return self.created(&mut child, code),
             Role::Exec { .. } => return self.exec_started(child, code),
-            Role::Start(client) => (Some(client), "start", Stage::Created, Stage::Running),
+            Role::Delete => return self.deleted(),
+            Role::Check => return self.check_started(code),
+            Role::Start(client) => (client, "start", Stage::Created, Stage::Running),
             Role::Pause(client) => (Some(client), "pause", Stage::Running, Stage::Paused),
             Role::Resume(client) => (client, "resume", Stage::Paused, Stage::Running),
         };
         if code == 0 && self.live.stage == from {
             self.live.stage = to;
             self.publish();
+        }
+        if from == Stage::Created {
+            self.started(code);
         }
         let Some(client) = client else { return };
         let reply = if code == 0 {
@@ -94,12 +104,27 @@ impl Session {
         self.clients.reply(client, &reply, &[]);
     }
 
+    /// The program has been started, or could not be.
+    fn started(&mut self, code: i32) {
+        if code != 0 {
+            return self.give_up();
+        }
+        self.run_deadline = super::checks::after(self.config.timeout);
+        self.begin_checks();
+        if self.is_remaking() {
+            self.restarted();
+        }
+    }
+
     fn created(&mut self, child: &mut RuntimeChild, code: i32) {
         self.streams.accept_terminal();
         let process = (code == 0)
             .then(|| children::read_pid(&self.config.pid_file))
             .flatten()
             .and_then(|pid| ProcessId::of(pid).ok());
+        if process.is_none() && self.is_remaking() {
+            return self.give_up();
+        }
         let Some(process) = process else {
             let mut complaint = complaint_of(child, code);
             // Without a terminal the runtime's own complaints come by the container's pipe.
@@ -123,6 +148,9 @@ impl Session {
         self.live.cgroup = cgroup::of_process(process.pid);
         self.live.stage = Stage::Created;
         self.publish();
+        if self.is_remaking() {
+            return self.remade();
+        }
         self.clients.broadcast(&Reply::Created { pid: process.pid });
     }
 
@@ -156,7 +184,10 @@ impl Session {
                 let (_, Exit { code, .. }) = self.unclaimed.remove(at);
                 self.clients.reply(client, &Reply::ExecExited { code }, &[]);
             }
-            None => self.execs.push(ExecProcess { pid, client }),
+            None => self.execs.push(ExecProcess {
+                pid,
+                owner: SessionOwner::Client(client),
+            }),
         }
     }
 

@@ -38,3 +38,7 @@ sizes:
 
 ci:
     ./.ci/run
+
+# The same command lines on ctrs and podman.
+test-contract:
+    cargo test -p ctrs --features failpoints --test contract

@@ -24,8 +24,8 @@ pub(crate) struct ContainerOptions {
     #[arg(long, action = clap::ArgAction::Help)]
     help: Option<bool>,
     /// Name of the container
-    #[arg(long)]
-    name: Option<ContainerName>,
+    #[arg(long, value_parser = name)]
+    name: Option<Name>,
     /// Remove a container that has the name first
     #[arg(long, requires = "name")]
     replace: bool,
@@ -146,6 +146,20 @@ pub(crate) struct ContainerOptions {
     command: Vec<String>,
 }
 
+/// A name; an empty one is none, as podman has it.
+#[derive(Clone, Debug)]
+struct Name(Option<ContainerName>);
+
+fn name(text: &str) -> Result<Name, String> {
+    if text.is_empty() {
+        return Ok(Name(None));
+    }
+    let name = text
+        .parse()
+        .map_err(|error: ctr_core::types::NameError| error.to_string())?;
+    Ok(Name(Some(name)))
+}
+
 fn image_volumes(text: &str) -> Result<ImageVolumes, String> {
     match text {
         "anonymous" | "bind" => Ok(ImageVolumes::Anonymous),
@@ -242,7 +256,7 @@ impl ContainerOptions {
         mounts.extend(self.tmpfs);
         let mut request = CreateRequest {
             source: root_source(self.image, self.rootfs)?,
-            name: self.name,
+            name: self.name.and_then(|name| name.0),
             replace: self.replace,
             command: self.command,
             entrypoint: self.entrypoint.as_deref().map(entrypoint),

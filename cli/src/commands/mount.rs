@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use ctr_core::EngineError;
 use serde_json::json;
 
 use super::select::Selection;
@@ -89,7 +90,11 @@ pub(crate) fn unmount(globals: &Globals, args: &UnmountArgs) -> anyhow::Result<E
         mounted.is_ok_and(|(users, _)| users > 0)
     })?;
     let unmount = |name: String| {
-        engine.container(&name)?.unmount(args.force)?;
+        match engine.container(&name)?.unmount(args.force) {
+            // As podman: what is asked for is so.
+            Err(EngineError::NotMounted(_)) => {}
+            other => other?,
+        }
         output::line(&name)
     };
     Ok(failure::for_each(names, unmount, failure::code))

@@ -119,6 +119,11 @@ pub enum ConfigError {
     /// Name servers for a network that is not the container's own.
     #[error("name servers cannot be set when the network is another container's: set them there")]
     DnsNetwork,
+    /// Name servers for a container without a network.
+    #[error(
+        "name servers cannot be set for a container without a network: drop --dns or --network none"
+    )]
+    DnsNone,
     /// Name servers and `--dns none`.
     #[error("name servers cannot be set when resolv.conf is left to the image (--dns none)")]
     DnsUnmanaged,
@@ -388,6 +393,9 @@ impl ContainerConfig {
         let is_set = !(servers.is_empty() && search.is_empty() && options.is_empty());
         if shared && !self.dns.is_default() {
             return Err(ConfigError::DnsNetwork);
+        }
+        if is_set && self.namespaces.network == Network::None {
+            return Err(ConfigError::DnsNone);
         }
         if *unmanaged && is_set {
             return Err(ConfigError::DnsUnmanaged);

@@ -187,6 +187,10 @@ fn t12_rules_of_the_network() {
         c.namespaces.network = Network::Container(other.clone());
         c.dns.servers.push("10.0.0.1".parse().unwrap());
     });
+    breaks("without a network", |c| {
+        c.namespaces.network = Network::None;
+        c.dns.search.push("example".into());
+    });
     breaks("--dns none", |c| {
         c.dns.unmanaged = true;
         c.dns.search.push("example".into());

@@ -42,3 +42,7 @@ ci:
 # The same command lines on ctrs and podman.
 test-contract:
     cargo test -p ctrs --features failpoints --test contract
+
+# Sixteen commands on one container, a hundred times.
+test-concurrency rounds="100":
+    CTRS_ROUNDS={{rounds}} cargo test -p ctrs --features failpoints --test concurrency

@@ -294,6 +294,22 @@ impl Sandbox {
         mount(Some(&fake), boot_id, none, MsFlags::MS_BIND, none).expect("bind a boot id");
     }
 
+    /// Takes a container's lock, as a command that changes it does, until what is returned is dropped.
+    ///
+    /// # Panics
+    /// When somebody else has it.
+    pub fn hold_lock(&self, id: &str) -> ctr_sys::lock::FileLock {
+        let mut boots = fs::read_dir(self.path().join("run")).expect("list the boots");
+        let boot = boots
+            .next()
+            .expect("a boot")
+            .expect("list the boots")
+            .path();
+        let lock = ctr_sys::lock::FileLock::try_acquire(&boot.join("locks").join(id));
+        lock.expect("open the lock")
+            .expect("nobody else has the lock")
+    }
+
     fn boot_id_file(&self) -> PathBuf {
         self.path().with_extension("boot_id")
     }

@@ -32,8 +32,10 @@ pub(crate) fn run(globals: &Globals, args: &ExportArgs) -> anyhow::Result<ExitCo
         Some(path) => {
             let file = File::create(path).with_context(|| format!("create {}", path.display()))?;
             if let Err(error) = container.export(io::BufWriter::with_capacity(256 << 10, file)) {
-                // Half an archive is none.
-                let _gone = std::fs::remove_file(path);
+                // Half an archive is none; what was no file before (a device, a pipe) is not ours to remove.
+                if path.metadata().is_ok_and(|found| found.is_file()) {
+                    let _gone = std::fs::remove_file(path);
+                }
                 return Err(error.into());
             }
         }

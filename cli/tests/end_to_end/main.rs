@@ -2,7 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod bad_input;
-mod concurrent;
 mod configuration;
 mod files;
 mod images;

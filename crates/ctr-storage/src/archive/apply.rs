@@ -259,6 +259,13 @@ fn may_take_the_place(
         Err(Errno::NOENT) => return Ok(true),
         Err(error) => return this.sys("stat", Err(error)),
     };
+    // A device or pipe is no file to be replaced by one, whoever names it.
+    if !matches!(
+        there,
+        FileType::Directory | FileType::RegularFile | FileType::Symlink
+    ) {
+        return this.rule("what is there is a device, a pipe or a socket");
+    }
     match (
         there == FileType::Directory,
         this.0.kind == EntryKind::Directory,

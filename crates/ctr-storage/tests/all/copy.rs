@@ -84,6 +84,24 @@ fn root_a_directory_and_what_is_none_do_not_take_each_others_place() {
     assert!(to.join("a/x").exists() && to.join("b").is_file());
 }
 
+#[test]
+fn root_devices_and_pipes_are_not_replaced() {
+    assert!(rustix::process::geteuid().is_root(), "this test needs root");
+    let dir = tempfile::tempdir().unwrap();
+    let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+    write(&from.join("fifo"), "x");
+    std::fs::create_dir(&to).unwrap();
+    rustix::fs::mkfifoat(CWD, to.join("fifo"), rustix::fs::Mode::RUSR).unwrap();
+    for overwrite in [false, true] {
+        let purpose = Purpose::Copy {
+            owner: None,
+            overwrite,
+        };
+        let refused = put(&tar_of(&from), &to, purpose).unwrap_err();
+        assert!(refused.contains("a pipe"), "{refused}");
+    }
+}
+
 /// Flips `tree/target` between a directory and a symlink to `outside` as fast as it can.
 fn flip(
     tree: &Path,

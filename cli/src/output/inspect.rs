@@ -171,6 +171,7 @@ pub(crate) fn container(seen: &Inspection) -> Value {
         "Name": config.name,
         "Mounts": config.mounts.iter().map(|one| mount(one, &seen.volumes)).collect::<Vec<_>>(),
         "RestartCount": seen.restart_count,
+        "ExecIDs": seen.execs,
         "OCIConfigPath": seen.bundle.join("config.json"),
         "OCIRuntime": seen.runtime,
         "Driver": "overlay",

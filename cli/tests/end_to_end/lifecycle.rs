@@ -194,3 +194,28 @@ fn root_after_a_reboot_everything_is_as_true_as_can_be_known() {
     assert_eq!(sandbox.inspect("up", ".State.Status"), "running");
     sandbox.assert_nothing_left();
 }
+
+#[test]
+fn root_b16_b36_execs_leave_a_record_and_no_process() {
+    let sandbox = sandbox();
+    sandbox
+        .ctrs(&["run", "-d", "--name", "c", "bb", "sleep", "1000"])
+        .ok();
+    let id = sandbox.ctrs(&["exec", "-d", "c", "sleep", "500"]).ok();
+    assert_eq!(sandbox.inspect("c", "json .ExecIDs"), format!("[\"{id}\"]"));
+    for code in 0..5 {
+        let script = format!("exit {code}");
+        let exec = sandbox.ctrs(&["exec", "c", "sh", "-c", &script]);
+        assert_eq!(exec.code, code);
+    }
+    assert_eq!(sandbox.inspect("c", "json .ExecIDs"), format!("[\"{id}\"]"));
+    let processes = sandbox.ctrs(&["top", "c", "args"]).ok();
+    assert_eq!(processes.lines().count(), 3, "{processes}");
+    sandbox.ctrs(&["restart", "-t", "0", "c"]).ok();
+    assert_eq!(
+        sandbox.inspect("c", "json .ExecIDs"),
+        "[]",
+        "they end with the run"
+    );
+    sandbox.assert_nothing_left();
+}

@@ -25,6 +25,7 @@ mod policies;
 mod reading;
 mod remove;
 mod replace;
+mod sessions;
 mod start;
 mod stats;
 mod stop;

@@ -143,6 +143,9 @@ pub enum EngineError {
     /// An archive cannot be unpacked.
     #[error(transparent)]
     Apply(#[from] ctr_storage::archive::ApplyError),
+    /// There is no such exec.
+    #[error("no such exec session: {0}")]
+    NoSession(String),
     /// No user has mounted it.
     #[error("container {0} is not mounted by a user: there is nothing to unmount")]
     NotMounted(String),
@@ -201,7 +204,7 @@ impl EngineError {
             }
             Self::ProgramNotFound { .. } => ErrorKind::ProgramNotFound,
             Self::ProgramNotExecutable { .. } => ErrorKind::ProgramNotExecutable,
-            Self::Gone(_) => ErrorKind::NotFound,
+            Self::Gone(_) | Self::NoSession(_) => ErrorKind::NotFound,
             Self::Several { first, .. } => first.kind(),
             #[cfg(feature = "failpoints")]
             Self::Injected(_) => ErrorKind::System,

@@ -57,6 +57,7 @@ pub use steps::{Observer, StepHooks, all_points};
 
 pub use ctr_monitor::health::{Check as HealthRecord, Health, Status as HealthStatus};
 pub use ctr_monitor::log::{LogEntry, Stream};
+pub use ctr_monitor::protocol::Session as ExecRecord;
 pub use ctr_oci::spec::{Degraded, OCI_VERSION};
 pub use ctr_state::record::EventRecord;
 pub use ctr_state::{Denied, EndReason, Ended, Op, Phase, PhaseName, StoreError};

@@ -113,6 +113,7 @@ impl MonitorClient {
             | Reply::Output { .. }
             | Reply::Exited { .. }
             | Reply::Restarting { .. }
+            | Reply::Sessions(_)
             | Reply::ExecStarted { .. }
             | Reply::ExecExited { .. } => Err(DecodeError("it is no answer").into()),
         }

@@ -5,6 +5,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use ctr_sys::process::ProcessId;
+
 use crate::codec::{DecodeError, Decoder, Encoder};
 
 /// Most bytes of output or input in one message.
@@ -30,6 +32,10 @@ pub enum Request {
     },
     /// Freeze.
     Pause,
+    /// Tell me of the processes of execs.
+    Sessions,
+    /// Forget one that has ended.
+    ForgetSession(String),
     /// Check the container's health now, and tell me the code.
     CheckHealth,
     /// Freeze for as long as I am connected.
@@ -55,6 +61,8 @@ pub enum Request {
     /// Run one more process: with the message come its standard input, output and error, or nothing when it has a
     /// terminal.
     Exec {
+        /// The session's id.
+        id: String,
         /// `runtime exec --detach …`.
         argv: Vec<OsString>,
         /// Where the runtime writes its pid.
@@ -66,6 +74,17 @@ pub enum Request {
     Foreground,
     /// I have cleaned up.
     CleanedUp,
+}
+
+/// A process of an exec, as the monitor knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Its id.
+    pub id: String,
+    /// Its process, in the host's numbers.
+    pub process: ProcessId,
+    /// Its exit code, once it has ended.
+    pub code: Option<i32>,
 }
 
 /// What a monitor answers or tells.
@@ -97,6 +116,8 @@ pub enum Reply {
         /// Exit code of the run that is over.
         code: i32,
     },
+    /// The processes of execs: those that run, and the last ones that have ended.
+    Sessions(Vec<Session>),
     /// The process of an exec runs; its terminal comes with the message if it has one.
     ExecStarted {
         /// Its pid.
@@ -142,11 +163,13 @@ impl Request {
             }
             Self::StdinEnd => to.byte(10),
             Self::Exec {
+                id,
                 argv,
                 pid_file,
                 console_socket,
             } => {
                 to.byte(11);
+                to.bytes(id.as_bytes());
                 to.list(argv);
                 to.path(pid_file);
                 to.flag(console_socket.is_some());
@@ -156,6 +179,11 @@ impl Request {
             Self::CleanedUp => to.byte(13),
             Self::Freeze => to.byte(14),
             Self::CheckHealth => to.byte(15),
+            Self::Sessions => to.byte(16),
+            Self::ForgetSession(id) => {
+                to.byte(17);
+                to.bytes(id.as_bytes());
+            }
         }
         to.0
     }
@@ -184,10 +212,12 @@ impl Request {
             9 => Self::Stdin(from.rest().to_vec()),
             10 => Self::StdinEnd,
             11 => {
+                let id = from.string()?;
                 let (argv, pid_file) = (from.list()?, from.path()?);
                 let terminal = from.flag()?;
                 let console_socket = Some(from.path()?).filter(|_| terminal);
                 Self::Exec {
+                    id,
                     argv,
                     pid_file,
                     console_socket,
@@ -197,6 +227,8 @@ impl Request {
             13 => Self::CleanedUp,
             14 => Self::Freeze,
             15 => Self::CheckHealth,
+            16 => Self::Sessions,
+            17 => Self::ForgetSession(from.string()?),
             _ => return Err(DecodeError("its type is unknown")),
         };
         from.end()?;
@@ -226,6 +258,17 @@ impl Reply {
             Self::Exited { code } => {
                 to.byte(132);
                 to.signed(*code);
+            }
+            Self::Sessions(sessions) => {
+                to.byte(136);
+                to.number(u64::try_from(sessions.len()).unwrap_or(0));
+                for session in sessions {
+                    to.bytes(session.id.as_bytes());
+                    to.signed(session.process.pid);
+                    to.number(session.process.start);
+                    to.flag(session.code.is_some());
+                    to.signed(session.code.unwrap_or_default());
+                }
             }
             Self::Restarting { code } => {
                 to.byte(135);
@@ -259,6 +302,21 @@ impl Reply {
             132 => Self::Exited {
                 code: from.signed()?,
             },
+            136 => {
+                let count = from.number()?;
+                let mut sessions = Vec::new();
+                for _ in 0..count {
+                    let id = from.string()?;
+                    let process = ProcessId {
+                        pid: from.signed()?,
+                        start: from.number()?,
+                    };
+                    let has_ended = from.flag()?;
+                    let code = Some(from.signed()?).filter(|_| has_ended);
+                    sessions.push(Session { id, process, code });
+                }
+                Self::Sessions(sessions)
+            }
             135 => Self::Restarting {
                 code: from.signed()?,
             },
@@ -284,6 +342,7 @@ mod tests {
     #[test]
     fn messages_come_back_as_they_went() {
         let exec = |console_socket| Request::Exec {
+            id: "e".into(),
             argv: vec!["runc".into(), "exec".into()],
             pid_file: "/p".into(),
             console_socket,
@@ -311,6 +370,8 @@ mod tests {
             Request::CleanedUp,
             Request::Freeze,
             Request::CheckHealth,
+            Request::Sessions,
+            Request::ForgetSession("e".into()),
         ] {
             assert_eq!(Request::decode(&request.encode()), Ok(request));
         }
@@ -324,6 +385,11 @@ mod tests {
             },
             Reply::Exited { code: 137 },
             Reply::Restarting { code: 3 },
+            Reply::Sessions(vec![Session {
+                id: "e".into(),
+                process: ProcessId { pid: 5, start: 6 },
+                code: Some(7),
+            }]),
             Reply::ExecStarted { pid: 8 },
             Reply::ExecExited { code: 1 },
         ] {

@@ -99,6 +99,7 @@ impl Container<'_> {
             console.as_deref(),
         );
         let message = Request::Exec {
+            id: id.to_string(),
             argv,
             pid_file: file(".pid"),
             console_socket: console.clone(),
@@ -206,6 +207,7 @@ impl ExecSession {
             | Reply::Output { .. }
             | Reply::Exited { .. }
             | Reply::Restarting { .. }
+            | Reply::Sessions(_)
             | Reply::ExecExited { .. } => Err(EngineError::Monitor {
                 name: self.name.clone(),
                 source: ClientError::Gone,

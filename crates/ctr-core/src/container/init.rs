@@ -309,6 +309,7 @@ impl<'a> Init<'a> {
             | Reply::Output { .. }
             | Reply::Exited { .. }
             | Reply::Restarting { .. }
+            | Reply::Sessions(_)
             | Reply::ExecStarted { .. }
             | Reply::ExecExited { .. } => Err(EngineError::Create {
                 name: self.config.name.to_string(),

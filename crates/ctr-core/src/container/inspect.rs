@@ -37,6 +37,8 @@ pub struct Inspection {
     pub restart_count: u32,
     /// It has ended and is about to be started again.
     pub restarting: bool,
+    /// Ids of the execs that run.
+    pub execs: Vec<String>,
     /// What its checks say, if it has some.
     pub health: Option<Health>,
     /// Bytes of output that could not be written to the log in this run.
@@ -74,12 +76,22 @@ impl Container<'_> {
             runtime,
             restart_count: snapshot.live.as_ref().map_or(0, |live| live.restart_count),
             restarting: self.is_waiting()?,
+            execs: self.running_execs(),
             health: self.health()?,
             log_dropped: snapshot.live.as_ref().map_or(0, |live| live.log_dropped),
             degraded: engine.degraded(&snapshot.config)?,
             config: snapshot.config,
             phase: snapshot.phase,
         })
+    }
+}
+
+impl Container<'_> {
+    /// Ids of the execs that run. A monitor that does not answer must not keep anybody from looking.
+    fn running_execs(&self) -> Vec<String> {
+        let sessions = self.exec_sessions().unwrap_or_default();
+        let running = sessions.into_iter().filter(|one| one.code.is_none());
+        running.map(|one| one.id).collect()
     }
 }
 

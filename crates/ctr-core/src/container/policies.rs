@@ -71,6 +71,7 @@ impl Container<'_> {
                 Reply::Ok
                 | Reply::Created { .. }
                 | Reply::Output { .. }
+                | Reply::Sessions(_)
                 | Reply::ExecStarted { .. } => {}
             }
         }

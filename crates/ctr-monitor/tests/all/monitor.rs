@@ -175,6 +175,7 @@ fn root_m17_an_exec_that_ends_before_its_runtime_is_not_lost() {
     let mut client = bundle.connect();
     let null = std::fs::File::open("/dev/null").unwrap();
     let request = Request::Exec {
+        id: "e".into(),
         argv: vec![
             "/bin/sh".into(),
             "-c".into(),
@@ -223,6 +224,7 @@ fn root_m17_exec_gives_output_and_exact_code_and_nothing_lingers() {
     let (reader, writer) = rustix::pipe::pipe().unwrap();
     let null = std::fs::File::open("/dev/null").unwrap();
     let request = Request::Exec {
+        id: "e".into(),
         argv,
         pid_file: bundle.path("exec-pid"),
         console_socket: None,

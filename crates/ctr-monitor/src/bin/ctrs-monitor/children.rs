@@ -34,6 +34,8 @@ pub(crate) enum Role {
     Exec {
         /// Who asked.
         client: ClientId,
+        /// The session's id.
+        session: String,
         /// Where the process' pid will be.
         pid_file: PathBuf,
         /// Where its terminal will come.

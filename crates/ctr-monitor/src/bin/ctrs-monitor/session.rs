@@ -2,6 +2,7 @@
 
 mod checks;
 mod ending;
+mod execs;
 mod requests;
 mod restart;
 mod runtime;
@@ -14,7 +15,7 @@ use ctr_monitor::config::MonitorConfig;
 use ctr_monitor::live::{Live, Stage};
 use ctr_monitor::log::LogWriter;
 use ctr_monitor::policy::Backoff;
-use ctr_monitor::protocol::{CHUNK, MESSAGE};
+use ctr_monitor::protocol::{CHUNK, MESSAGE, Session as Known};
 use ctr_sys::SysError;
 use ctr_sys::lock::FileLock;
 use ctr_sys::process::{PidFd, ProcessId};
@@ -77,6 +78,9 @@ struct ExecProcess {
     owner: SessionOwner,
 }
 
+/// How many execs that have ended are remembered.
+const SESSIONS_KEPT: usize = 64;
+
 /// Everything about one container.
 pub(crate) struct Session {
     config: MonitorConfig,
@@ -86,6 +90,8 @@ pub(crate) struct Session {
     clients: Clients,
     children: Children,
     execs: Vec<ExecProcess>,
+    /// What is known of execs, those that have ended too: a record stays, no process does (semantics.md B36).
+    sessions: Vec<Known>,
     streams: Streams,
     log: Option<LogWriter>,
     live: Live,
@@ -174,6 +180,7 @@ impl Session {
             clients: Clients::default(),
             children,
             execs: Vec::new(),
+            sessions: Vec::new(),
             streams,
             log,
             live,

@@ -1,18 +1,15 @@
 //! What clients ask for.
 
-use std::ffi::OsString;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use ctr_monitor::live::Stage;
 use ctr_monitor::policy::asks_for_the_end;
 use ctr_monitor::protocol::{Reply, Request};
 use ctr_sys::process::PidFd;
-use ctr_sys::socket::DescriptorListener;
 
 use super::restart::Restarting;
-use super::{OTHER_LIMIT, Session, now_ns, replace_path};
+use super::{OTHER_LIMIT, Session, now_ns};
 use crate::children::{ChildStdio, Role};
 use crate::clients::ClientId;
 
@@ -114,11 +111,9 @@ impl Session {
                 self.streams.end_input();
                 None
             }
-            Request::Exec {
-                argv,
-                pid_file,
-                console_socket,
-            } => self.exec(id, argv, pid_file, console_socket.as_deref(), fds),
+            request @ (Request::Exec { .. } | Request::Sessions | Request::ForgetSession(_)) => {
+                self.exec_request(id, request, fds)
+            }
             Request::CheckHealth => self.begin_check(Some(id)),
             Request::Foreground => {
                 if let Some(client) = self.clients.get(id) {
@@ -134,42 +129,6 @@ impl Session {
         if let Some(answer) = answer {
             self.clients.reply(id, &answer, &[]);
         }
-    }
-
-    fn exec(
-        &mut self,
-        client: ClientId,
-        mut argv: Vec<OsString>,
-        pid_file: PathBuf,
-        console_socket: Option<&Path>,
-        fds: Vec<OwnedFd>,
-    ) -> Option<Reply> {
-        if self.live.stage != Stage::Running {
-            return Some(Reply::Error("the container is not running".into()));
-        }
-        let console = match console_socket {
-            None => None,
-            Some(path) => match DescriptorListener::bind(path) {
-                Ok(console) => {
-                    replace_path(&mut argv, path, &console);
-                    Some(console)
-                }
-                Err(error) => return Some(Reply::Error(ctr_sys::error::error_chain(&error))),
-            },
-        };
-        let stdio = match <[OwnedFd; 3]>::try_from(fds) {
-            Ok(three) => ChildStdio(Some(three)),
-            Err(_) => ChildStdio::default(),
-        };
-        let role = Role::Exec {
-            client,
-            pid_file,
-            console,
-        };
-        self.children
-            .spawn(role, &argv, &self.config.environment, stdio, OTHER_LIMIT)
-            .err()
-            .map(|error| Reply::Error(ctr_sys::error::error_chain(&error)))
     }
 
     /// Sends a signal to the first process; `false` when there is none.

@@ -1,7 +1,6 @@
 //! Programs of the runtime: starting them, and what their end means.
 
 use std::ffi::OsString;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use ctr_monitor::live::Stage;
@@ -10,7 +9,7 @@ use ctr_sys::child::Runner;
 use ctr_sys::process::ProcessId;
 use nix::sys::wait::{WaitPidFlag, WaitStatus};
 
-use super::{ExecProcess, Exit, OTHER_LIMIT, Session, SessionOwner};
+use super::{Exit, OTHER_LIMIT, Session, SessionOwner};
 use crate::cgroup;
 use crate::children::{self, ChildStdio, Role, RuntimeChild};
 use crate::output::Piece;
@@ -61,6 +60,7 @@ impl Session {
                 let exec = self.execs.remove(at);
                 match exec.owner {
                     SessionOwner::Client(client) => {
+                        self.session_ended(pid, exit.code);
                         self.clients
                             .reply(client, &Reply::ExecExited { code: exit.code }, &[]);
                     }
@@ -154,43 +154,6 @@ impl Session {
         self.clients.broadcast(&Reply::Created { pid: process.pid });
     }
 
-    fn exec_started(&mut self, mut child: RuntimeChild, code: i32) {
-        let complaint = if code == 0 {
-            String::new()
-        } else {
-            complaint_of(&mut child, code)
-        };
-        let Role::Exec {
-            client,
-            pid_file,
-            console,
-        } = child.role
-        else {
-            return;
-        };
-        let pid = (code == 0).then(|| children::read_pid(&pid_file)).flatten();
-        let _gone = ctr_sys::fs::ensure_file_absent(&pid_file);
-        let Some(pid) = pid else {
-            self.clients.reply(client, &Reply::Error(complaint), &[]);
-            return;
-        };
-        let master: Option<OwnedFd> = console.and_then(|console| console.accept().ok().flatten());
-        let fds: Vec<BorrowedFd<'_>> = master.iter().map(|fd| fd.as_fd()).collect();
-        self.clients
-            .reply(client, &Reply::ExecStarted { pid }, &fds);
-        // It may have been faster than the runtime that started it.
-        match self.unclaimed.iter().position(|(ended, _)| *ended == pid) {
-            Some(at) => {
-                let (_, Exit { code, .. }) = self.unclaimed.remove(at);
-                self.clients.reply(client, &Reply::ExecExited { code }, &[]);
-            }
-            None => self.execs.push(ExecProcess {
-                pid,
-                owner: SessionOwner::Client(client),
-            }),
-        }
-    }
-
     /// Starts a program of the runtime; the client is answered when it has ended.
     pub(super) fn run_for(&mut self, role: Role, argv: &[OsString]) -> Option<Reply> {
         self.children
@@ -215,7 +178,7 @@ impl Session {
     }
 }
 
-fn complaint_of(child: &mut RuntimeChild, code: i32) -> String {
+pub(super) fn complaint_of(child: &mut RuntimeChild, code: i32) -> String {
     let text = child.complaint();
     if text.is_empty() {
         format!("it ended with status {code} and said nothing")

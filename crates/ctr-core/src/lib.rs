@@ -36,6 +36,7 @@ mod engine;
 mod error;
 mod etc;
 pub mod image;
+mod plan;
 mod recover;
 mod steps;
 pub mod system;

@@ -13,6 +13,7 @@ use ctr_types::{ContainerConfig, ContainerId, ContainerName, Signal, Timestamp};
 
 use super::Container;
 use crate::image::ImageDetails;
+use crate::plan;
 use crate::steps::CreateStep;
 use crate::{Engine, EngineError};
 
@@ -203,7 +204,8 @@ impl Engine {
                 Ok(Container { engine: self, id })
             }
             Err(error) => {
-                let undone = self.remove_now(&lock, &operation.record.id);
+                let steps = plan::create_rollback();
+                let undone = self.carry_out(&lock, &operation.record.id, &steps);
                 let undone = undone.and_then(|()| {
                     self.transact(Grade::Volatile, |txn| txn.finish_op(&operation.record.id))
                 });

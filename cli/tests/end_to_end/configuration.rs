@@ -107,7 +107,7 @@ fn root_t12_names_of_hosts_and_servers_reach_the_container() {
         "--add-host",
         "db:10.0.0.5",
     ];
-    let script = "cat /etc/resolv.conf; grep db /etc/hosts";
+    let script = "cat /etc/resolv.conf; grep \"db$\" /etc/hosts";
     let run = [&["run", "--rm"], &options[..], &["bb", "sh", "-c", script]].concat();
     assert_eq!(
         sandbox.ctrs(&run).ok(),
@@ -210,40 +210,42 @@ fn root_t07_b26_rename_and_update_replace_a_configuration_whole() {
     let sandbox = sandbox();
     sandbox
         .ctrs(&[
-            "run", "-d", "--name", "a", "-m", "64m", "bb", "sleep", "1000",
+            "run", "-d", "--name", "before", "-m", "64m", "bb", "sleep", "1000",
         ])
         .ok();
     sandbox.ctrs(&["create", "--name", "taken", "bb"]).ok();
-    let refused = sandbox.ctrs(&["rename", "a", "taken"]).fails(125);
+    let refused = sandbox.ctrs(&["rename", "before", "taken"]).fails(125);
     assert!(refused.contains("in use"), "{refused}");
-    sandbox.ctrs(&["rename", "a", "b"]).ok();
-    sandbox.ctrs(&["inspect", "a"]).fails(125);
-    assert_eq!(sandbox.inspect("b", ".State.Status"), "running");
-    let pid = sandbox.inspect("b", ".State.Pid");
+    sandbox.ctrs(&["rename", "before", "after"]).ok();
+    sandbox.ctrs(&["inspect", "before"]).fails(125);
+    assert_eq!(sandbox.inspect("after", ".State.Status"), "running");
+    let pid = sandbox.inspect("after", ".State.Pid");
     sandbox
-        .ctrs(&["update", "--pids-limit", "77", "-e", "NEW=1", "b"])
+        .ctrs(&["update", "--pids-limit", "77", "-e", "NEW=1", "after"])
         .ok();
-    assert_eq!(sandbox.inspect("b", ".HostConfig.PidsLimit"), "77");
+    assert_eq!(sandbox.inspect("after", ".HostConfig.PidsLimit"), "77");
     assert_eq!(
-        sandbox.inspect("b", ".HostConfig.Memory"),
+        sandbox.inspect("after", ".HostConfig.Memory"),
         (64 << 20).to_string()
     );
     let limit = pids_limit(&pid);
     assert_eq!(limit, "77", "the cgroup follows at once");
-    let refused = sandbox.ctrs(&["update", "-m", "1k", "b"]).fails(125);
+    let refused = sandbox.ctrs(&["update", "-m", "1k", "after"]).fails(125);
     assert!(refused.contains("too small"), "{refused}");
     sandbox
-        .ctrs(&["update", "--cpuset-cpus", "4000", "b"])
+        .ctrs(&["update", "--cpuset-cpus", "4000", "after"])
         .fails(125);
     assert_eq!(
-        sandbox.inspect("b", ".HostConfig.CpusetCpus"),
+        sandbox.inspect("after", ".HostConfig.CpusetCpus"),
         "",
         "what the kernel refuses is taken back"
     );
     assert_eq!(pids_limit(&pid), "77");
-    sandbox.ctrs(&["restart", "-t", "0", "b"]).ok();
+    sandbox.ctrs(&["restart", "-t", "0", "after"]).ok();
     assert_eq!(
-        sandbox.ctrs(&["exec", "b", "sh", "-c", "echo $NEW"]).ok(),
+        sandbox
+            .ctrs(&["exec", "after", "sh", "-c", "echo $NEW"])
+            .ok(),
         "1"
     );
     assert_eq!(sandbox.ctrs(&["system", "check"]).code, 0);

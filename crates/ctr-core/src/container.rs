@@ -134,19 +134,7 @@ impl Engine {
         id: &ContainerId,
         durable: &DurablePhase,
     ) -> Result<(Phase, Option<live::Live>), EngineError> {
-        let run = self.roots.container_run(id);
-        let live = live::Live::read(&run.join("live"))?;
-        let view = match &live {
-            None => None,
-            Some(live) => Some(LiveView {
-                stage: stage(live.stage),
-                pid: live.process.pid,
-                start: live.process.start,
-                started_at: time(live.started_ns),
-                monitor_alive: FileLock::is_held(&run.join("monitor.lock"))?,
-                process_alive: live.process.pid > 0 && live.process.is_alive()?,
-            }),
-        };
+        let (view, live) = self.live_view(id)?.unzip();
         let boot = match durable {
             DurablePhase::Up { boot, .. } => Some(boot),
             DurablePhase::Configured | DurablePhase::Exited(_) | DurablePhase::Removing => {
@@ -178,6 +166,26 @@ impl Engine {
             }
         }
         Ok(false)
+    }
+
+    /// The monitor's word and the kernel's on what lives, if there is a live file of this boot.
+    pub(crate) fn live_view(
+        &self,
+        id: &ContainerId,
+    ) -> Result<Option<(LiveView, live::Live)>, EngineError> {
+        let run = self.roots.container_run(id);
+        let Some(live) = live::Live::read(&run.join("live"))? else {
+            return Ok(None);
+        };
+        let view = LiveView {
+            stage: stage(live.stage),
+            pid: live.process.pid,
+            start: live.process.start,
+            started_at: time(live.started_ns),
+            monitor_alive: FileLock::is_held(&run.join("monitor.lock"))?,
+            process_alive: live.process.pid > 0 && live.process.is_alive()?,
+        };
+        Ok(Some((view, live)))
     }
 
     /// How a run of boot `of` ended, by the monitor's record. One of another boot is of an earlier run: its removal may have
@@ -213,7 +221,7 @@ fn time(nanos: u64) -> Option<Timestamp> {
     }
 }
 
-fn stage(stage: live::Stage) -> Stage {
+pub(crate) fn stage(stage: live::Stage) -> Stage {
     match stage {
         live::Stage::Creating => Stage::Creating,
         live::Stage::Created => Stage::Created,
@@ -253,6 +261,8 @@ impl<'e> Container<'e> {
     /// When it has been removed meanwhile, or its lock is not to be had.
     pub fn lock(&self) -> Result<LockedContainer<'e>, EngineError> {
         let lock = self.engine.locks.container(&self.id, LOCK_PATIENCE)?;
+        // As at the beginning of a command, what cannot be recovered now must not keep this one from its work.
+        let _later = self.engine.recover_locked(&lock);
         let Some(record) = self.engine.look(|store| store.container(&self.id))? else {
             lock.remove()?;
             return Err(StoreError::Removed(self.id.clone()).into());

@@ -37,6 +37,7 @@ mod error;
 mod etc;
 mod events;
 pub mod image;
+mod plan;
 mod recover;
 mod steps;
 pub mod system;

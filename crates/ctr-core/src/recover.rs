@@ -5,13 +5,15 @@
 
 use std::time::Duration;
 
-use ctr_monitor::live::{Live, Stage};
-use ctr_state::record::{OpKind, OpRecord};
+use ctr_monitor::live::Live;
+use ctr_state::record::OpRecord;
 use ctr_state::{ContainerLock, DurablePhase, Grade, OpLock};
 use ctr_sys::lock::FileLock;
-use ctr_types::ContainerId;
+use ctr_types::{ContainerId, OpId};
 
+use crate::container::stage;
 use crate::engine::trash_directory;
+use crate::plan::{self, DeadOp, DeadOpContainer, OwnerFacts, RecoveryStep};
 use crate::{Engine, EngineError};
 
 /// How long a monitor may take to undo what it has done for an engine that died.
@@ -49,30 +51,77 @@ impl Engine {
     }
 
     /// Recovers one operation if its owner is dead; `false` when it is alive or somebody else recovers it.
+    ///
+    /// The container's lock comes before the operation's: so whoever has the container has no operation of it left that
+    /// somebody else is about to recover.
     pub(crate) fn recover_op(&self, op: &OpRecord) -> Result<bool, EngineError> {
-        if op.boot == *self.roots.boot_id() && self.locks.op_is_owned(&op.id)? {
+        if !plan::may_be_dead(self.owner_facts(op)?) {
             return Ok(false);
         }
-        let Some(owner) = self.locks.own_op(&op.id)? else {
-            return Ok(false);
-        };
         if let Some(id) = &op.container {
-            // Whoever holds it is changing the container and finds the operation gone or undone afterwards.
+            // Whoever holds it recovers the operation itself: it looks for dead ones when it has taken the lock.
             let Some(lock) = self.locks.try_container(id)? else {
                 return Ok(false);
             };
-            self.recover_container_op(op, &lock)?;
+            let recovered = self.recover_under(op, &lock)?;
             if self.look(|store| store.container(id))?.is_none() {
                 lock.remove()?;
             }
-        } else {
-            let Some(lock) = self.try_lock_images()? else {
-                return Ok(false);
-            };
-            self.recover_image_op(&op.id, lock)?;
+            return Ok(recovered);
         }
+        let Some(owner) = self.take_over(op)? else {
+            return Ok(false);
+        };
+        let Some(lock) = self.try_lock_images()? else {
+            return Ok(false);
+        };
+        self.recover_image_op(&op.id, lock)?;
         self.finish_recovered(op, owner)?;
         Ok(true)
+    }
+
+    /// Recovers the dead operations of a container whose lock has just been taken: their owners may have died after this
+    /// command's own recovery, or while it waited for the lock.
+    pub(crate) fn recover_locked(&self, lock: &ContainerLock) -> Result<(), EngineError> {
+        for op in self.look(ctr_state::Store::ops)? {
+            if op.container.as_ref() == Some(lock.id()) {
+                self.recover_under(&op, lock)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn recover_under(&self, op: &OpRecord, lock: &ContainerLock) -> Result<bool, EngineError> {
+        let Some(owner) = self.take_over(op)? else {
+            return Ok(false);
+        };
+        self.recover_container_op(op, lock)?;
+        self.finish_recovered(op, owner)?;
+        Ok(true)
+    }
+
+    fn owner_facts(&self, op: &OpRecord) -> Result<OwnerFacts, EngineError> {
+        Ok(OwnerFacts {
+            this_boot: op.boot == *self.roots.boot_id(),
+            is_owned: self.locks.op_is_owned(&op.id)?,
+        })
+    }
+
+    /// The owner's lock of a dead operation that is still in the journal.
+    fn take_over(&self, op: &OpRecord) -> Result<Option<OpLock>, EngineError> {
+        if !plan::may_be_dead(self.owner_facts(op)?) {
+            return Ok(None);
+        }
+        let Some(lock) = self.locks.own_op(&op.id)? else {
+            return Ok(None);
+        };
+        // Only who has its lock changes its entry, so this stays true.
+        let journal = self.look(ctr_state::Store::ops)?;
+        if !plan::is_recoverable(journal.iter().any(|known| known.id == op.id)) {
+            lock.remove()?;
+            return Ok(None);
+        }
+        Ok(Some(lock))
     }
 
     fn finish_recovered(&self, op: &OpRecord, owner: OpLock) -> Result<(), EngineError> {
@@ -82,67 +131,88 @@ impl Engine {
         Ok(owner.remove()?)
     }
 
-    fn recover_container_op(&self, op: &OpRecord, lock: &ContainerLock) -> Result<(), EngineError> {
+    /// Finishes or undoes operation `op`, whose owner is dead, on its container.
+    pub(crate) fn recover_container_op(
+        &self,
+        op: &OpRecord,
+        lock: &ContainerLock,
+    ) -> Result<(), EngineError> {
         let id = lock.id();
         let record = self.look(|store| store.container(id))?;
-        match op.kind {
-            // Half-made: the user was never told that it exists.
-            OpKind::Create => self.remove_now(lock, &op.id),
-            OpKind::Start => {
-                // The monitor answers for itself: with its commit it lives and the run goes on; without it, it has
-                // killed, or is killing, what it made.
-                if self.is_started(id)? {
-                    return Ok(());
-                }
-                self.await_uncommitted_monitor(id)?;
-                self.ensure_down(lock)?;
-                match record {
-                    Some(record) if record.config.auto_remove => self.remove_now(lock, &op.id),
-                    Some(record) if matches!(record.phase, DurablePhase::Up { .. }) => self
-                        .transact(Grade::Volatile, |txn| {
-                            txn.set_phase(id, &record.phase.without_run())
-                        }),
-                    Some(_) | None => Ok(()),
-                }
-            }
-            OpKind::Cleanup | OpKind::Stop => match record {
-                Some(_) => self.clean_up_if_ended(lock),
-                None => Ok(()),
-            },
-            OpKind::Remove => self.remove_now(lock, &op.id),
-            OpKind::Replace => self.settle(lock),
-            OpKind::Read => self.release_reader(lock, &op.id),
-            OpKind::Import | OpKind::Load | OpKind::RemoveImage => Ok(()),
-        }
+        let phase = match &record {
+            Some(record) => Some(self.derive(id, &record.phase)?.0),
+            None => None,
+        };
+        let container =
+            record
+                .as_ref()
+                .zip(phase.as_ref())
+                .map(|(record, phase)| DeadOpContainer {
+                    durable: &record.phase,
+                    phase,
+                    auto_remove: record.config.auto_remove,
+                });
+        let view = self.live_view(id)?.map(|(view, _)| view);
+        let steps = plan::recovery(&DeadOp {
+            kind: op.kind,
+            container,
+            live: view.as_ref(),
+        });
+        self.carry_out(lock, &op.id, &steps)
     }
 
-    /// Gives a monitor whose engine has gone before the commit the time to undo what it has done: killed in the middle it
-    /// could leave a runtime behind that goes on making the container.
-    pub(crate) fn await_uncommitted_monitor(&self, id: &ContainerId) -> Result<(), EngineError> {
-        let run = self.roots.container_run(id);
-        let lock = run.join("monitor.lock");
-        let is_making =
-            Live::read(&run.join("live"))?.is_none_or(|live| live.stage == Stage::Creating);
-        if is_making && FileLock::is_held(&lock)? {
-            // One that does not go in time is killed by the caller.
-            let _in_time = FileLock::acquire(&lock, MONITOR_PATIENCE);
+    /// Carries out what recovers or rolls back operation `op`, up to the first step that fails.
+    pub(crate) fn carry_out(
+        &self,
+        lock: &ContainerLock,
+        op: &OpId,
+        steps: &[RecoveryStep],
+    ) -> Result<(), EngineError> {
+        let mut no_monitor = None;
+        for step in steps {
+            match step {
+                RecoveryStep::AwaitMonitor => {
+                    no_monitor = self.await_uncommitted_monitor(lock.id())?;
+                }
+                RecoveryStep::Down => self.ensure_down(lock)?,
+                RecoveryStep::Gone => self.remove_now(lock, op)?,
+                RecoveryStep::Record(phase) => self.record_end(lock.id(), phase)?,
+                RecoveryStep::Revert => self.transact(Grade::Volatile, |txn| {
+                    let before = txn.phase(lock.id())?.without_run();
+                    txn.set_phase(lock.id(), &before)
+                })?,
+                RecoveryStep::Settle => self.settle(lock)?,
+                RecoveryStep::Release => self.release_reader(lock, op)?,
+                RecoveryStep::Remove => self.remove_container(lock, None)?,
+            }
         }
+        drop(no_monitor);
         Ok(())
     }
 
-    /// Whether a program of the container has been started and a monitor, or the program itself, is still there.
-    fn is_started(&self, id: &ContainerId) -> Result<bool, EngineError> {
-        let run = self.roots.container_run(id);
-        let Some(live) = Live::read(&run.join("live"))? else {
-            return Ok(false);
-        };
-        let begun = match live.stage {
-            Stage::Creating | Stage::Created => false,
-            Stage::Running | Stage::Paused | Stage::Stopping | Stage::Waiting | Stage::Exited => {
-                true
+    /// Writes down where a container is after a run that nobody has cleaned up; its end is told if nobody has told it.
+    fn record_end(&self, id: &ContainerId, phase: &DurablePhase) -> Result<(), EngineError> {
+        let record = self.look(|store| store.container(id))?;
+        self.transact(Grade::Volatile, |txn| {
+            if let (Some(record), DurablePhase::Exited(ended)) = (&record, phase)
+                && matches!(record.phase, DurablePhase::Up { .. })
+            {
+                txn.add_event(&Self::died(&record.config, ended))?;
             }
-        };
-        Ok(begun && (FileLock::is_held(&run.join("monitor.lock"))? || live.process.is_alive()?))
+            txn.set_phase(id, phase)
+        })
+    }
+
+    /// Gives a monitor whose engine has gone before the commit the time to undo what it has done, and keeps one that has not
+    /// begun yet from beginning while its lock, the result, is held.
+    fn await_uncommitted_monitor(&self, id: &ContainerId) -> Result<Option<FileLock>, EngineError> {
+        let run = self.roots.container_run(id);
+        let stage = Live::read(&run.join("live"))?.map(|live| stage(live.stage));
+        if !plan::is_making(stage) || !run.exists() {
+            return Ok(None);
+        }
+        // One that does not go in time is killed by the caller.
+        Ok(FileLock::acquire(&run.join("monitor.lock"), MONITOR_PATIENCE).ok())
     }
 
     /// Directories of earlier boots, and containers that were to go with their run.
@@ -165,10 +235,7 @@ impl Engine {
             .into_iter()
             .flatten()
         {
-            let ran_before =
-                matches!(&row.phase, DurablePhase::Up { boot, .. } if boot != self.roots.boot_id());
-            let to_go = row.phase == DurablePhase::Removing || (ran_before && row.auto_remove);
-            if !to_go {
+            if !plan::goes_with_boot(&row.phase, row.auto_remove, self.roots.boot_id()) {
                 continue;
             }
             if let Some(lock) = self.locks.try_container(&row.id)? {

@@ -12,6 +12,7 @@ use ctr_state::ContainerLock;
 use ctr_sys::lock::FileLock;
 use ctr_types::ContainerId;
 
+use crate::plan::{DOWN, DownStep};
 use crate::{Engine, EngineError};
 
 /// How long a killed process may take to go.
@@ -99,13 +100,19 @@ impl Engine {
     pub(crate) fn ensure_down(&self, lock: &ContainerLock) -> Result<(), EngineError> {
         let id = lock.id();
         let mut errors = Vec::new();
-        errors.extend(self.ensure_no_processes(id).err());
-        errors.extend(self.ensure_no_runtime_state(id).err());
-        errors.extend(self.ensure_no_cgroup(id).err());
-        errors.extend(self.ensure_no_network(id).err());
-        errors.extend(self.ensure_not_mounted(id).err());
-        if errors.is_empty() {
-            errors.extend(self.ensure_no_run_directory(id).err());
+        for step in DOWN {
+            if !errors.is_empty() && !step.is_independent() {
+                continue;
+            }
+            let done = match step {
+                DownStep::KillProcesses => self.ensure_no_processes(id),
+                DownStep::DeleteRuntime => self.ensure_no_runtime_state(id),
+                DownStep::RemoveCgroup => self.ensure_no_cgroup(id),
+                DownStep::RemoveNetwork => self.ensure_no_network(id),
+                DownStep::Unmount => self.ensure_not_mounted(id),
+                DownStep::RemoveRunDirectory => self.ensure_no_run_directory(id),
+            };
+            errors.extend(done.err());
         }
         EngineError::collect(errors)
     }

@@ -1,11 +1,12 @@
 //! After the end: everything of this boot is given back, and how it ended is written down.
 
 use ctr_state::record::{EventRecord, OpKind};
-use ctr_state::{ContainerLock, DurablePhase, EndReason, Ended, Grade, Op, Phase, PhaseName};
+use ctr_state::{ContainerLock, DurablePhase, Ended, Grade, Op};
 use ctr_types::{ContainerConfig, ContainerId};
 
-use super::{Container, LockedContainer};
+use super::{Container, LockedContainer, stage};
 use crate::engine::Operation;
+use crate::plan::{self, Cleanup};
 use crate::steps::CleanupStep;
 use crate::{Engine, EngineError};
 
@@ -24,18 +25,15 @@ impl Container<'_> {
         if self.is_waiting()? {
             return Ok(());
         }
-        if locked.record.config.auto_remove
-            && let Phase::Stopped(ended) | Phase::Exited(ended) = &locked.phase
-        {
-            // Removal gives everything back: a clean-up before it would do the same things twice.
-            self.engine.remove_container(&locked.lock, Some(ended))?;
-            return Ok(locked.lock.remove()?);
-        }
-        match locked.phase.name() {
-            PhaseName::Configured | PhaseName::Exited => Ok(()),
-            PhaseName::Removing => self.engine.remove_locked(locked.lock),
-            PhaseName::Created | PhaseName::Stopped | PhaseName::Stopping => locked.clean_up(),
-            PhaseName::Running | PhaseName::Paused => locked.admit(Op::Cleanup),
+        match plan::cleanup(&locked.phase, locked.record.config.auto_remove) {
+            Cleanup::Nothing => Ok(()),
+            Cleanup::CleanUp => locked.clean_up(),
+            Cleanup::RemoveWithRun(ended) => {
+                self.engine.remove_container(&locked.lock, Some(&ended))?;
+                Ok(locked.lock.remove()?)
+            }
+            Cleanup::GoOnRemoving => self.engine.remove_locked(locked.lock),
+            Cleanup::Refuse => locked.admit(Op::Cleanup),
         }
     }
 }
@@ -47,23 +45,11 @@ impl LockedContainer<'_> {
     /// When something cannot be given back; the journal keeps it for the next command.
     pub(crate) fn clean_up(&mut self) -> Result<(), EngineError> {
         let operation = self.engine.begin(OpKind::Cleanup, Some(self.lock.id()))?;
-        let after = phase_after(&self.phase);
+        let after = plan::phase_after(&self.phase);
         self.engine
             .clean_up(&self.lock, &self.record.config, &operation, &after)?;
         operation.lock.remove()?;
         self.look_again()
-    }
-}
-
-/// What is written down of a run that is over.
-fn phase_after(phase: &Phase) -> DurablePhase {
-    match phase {
-        Phase::Stopped(ended) | Phase::Exited(ended) => DurablePhase::Exited(ended.clone()),
-        Phase::Created(_) | Phase::Configured => DurablePhase::Configured,
-        Phase::Running(live) | Phase::Paused(live) | Phase::Stopping(live) => {
-            DurablePhase::Exited(Ended::unseen(EndReason::Unknown, live.started_at))
-        }
-        Phase::Removing => DurablePhase::Removing,
     }
 }
 
@@ -124,7 +110,7 @@ impl Engine {
         id: &ContainerId,
     ) -> Result<(), EngineError> {
         let live = ctr_monitor::live::Live::read(&self.roots.container_run(id).join("live"))?;
-        if live.is_some_and(|live| live.stage == ctr_monitor::live::Stage::Exited) {
+        if plan::is_leaving(live.map(|live| stage(live.stage))) {
             return Ok(self
                 .cgroup(id)?
                 .ensure_ended(std::time::Duration::from_secs(10))?);
@@ -132,31 +118,12 @@ impl Engine {
         self.ensure_no_processes(id)
     }
 
-    /// Recovery of a clean-up or stop whose command has died: goes on if the container has ended.
+    /// What the recovery of a clean-up does, for a container that nobody has begun to clean up.
     pub(crate) fn clean_up_if_ended(&self, lock: &ContainerLock) -> Result<(), EngineError> {
-        let id = lock.id();
-        let Some(record) = self.look(|store| store.container(id))? else {
-            return Ok(());
-        };
-        let (phase, _) = self.derive(id, &record.phase)?;
-        match phase.name() {
-            PhaseName::Running | PhaseName::Paused | PhaseName::Stopping | PhaseName::Removing => {
-                Ok(())
-            }
-            PhaseName::Configured | PhaseName::Created | PhaseName::Stopped | PhaseName::Exited => {
-                let after = phase_after(&phase);
-                self.ensure_down(lock)?;
-                self.transact(Grade::Volatile, |txn| {
-                    if let Phase::Stopped(ended) = &phase {
-                        txn.add_event(&Self::died(&record.config, ended))?;
-                    }
-                    txn.set_phase(id, &after)
-                })?;
-                if record.config.auto_remove && phase.ended().is_some() {
-                    self.remove_container(lock, None)?;
-                }
-                Ok(())
-            }
-        }
+        let operation = self.begin(OpKind::Cleanup, Some(lock.id()))?;
+        self.transact(Grade::Volatile, |txn| txn.begin_op(&operation.record))?;
+        self.recover_container_op(&operation.record, lock)?;
+        self.transact(Grade::Volatile, |txn| txn.finish_op(&operation.record.id))?;
+        Ok(operation.lock.remove()?)
     }
 }

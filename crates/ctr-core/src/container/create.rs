@@ -16,6 +16,7 @@ use ctr_types::{ContainerConfig, ContainerId, ContainerName, Signal};
 
 use super::{Container, default_name};
 use crate::image::ImageDefaults;
+use crate::plan;
 use crate::steps::CreateStep;
 use crate::{Engine, EngineError};
 
@@ -258,7 +259,8 @@ impl Engine {
                 Ok(Container { engine: self, id })
             }
             Err(error) => {
-                let undone = self.remove_now(&lock, &operation.record.id);
+                let steps = plan::create_rollback();
+                let undone = self.carry_out(&lock, &operation.record.id, &steps);
                 let undone = undone.and_then(|()| {
                     self.transact(Grade::Volatile, |txn| txn.finish_op(&operation.record.id))
                 });

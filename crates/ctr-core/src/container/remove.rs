@@ -6,6 +6,7 @@ use ctr_types::{ContainerConfig, ContainerId, OpId};
 
 use super::Container;
 use crate::engine::{Operation, trash_directory, trash_path};
+use crate::plan::{GONE, GoneStep};
 use crate::steps::RemoveStep;
 use crate::{Engine, EngineError};
 
@@ -130,15 +131,23 @@ impl Engine {
     /// Removal without a journal entry of its own: for the recovery and rollback of operation `op`, which has one.
     pub(crate) fn remove_now(&self, lock: &ContainerLock, op: &OpId) -> Result<(), EngineError> {
         let id = lock.id();
-        self.ensure_down(lock)?;
-        // Whoever else holds its file system holds what goes now.
-        self.container_fs(id).ensure_unmounted()?;
-        ctr_sys::fs::ensure_tree_absent(&self.roots.container_run(id))?;
-        self.trash_container(id, op)?;
-        self.transact(Grade::Volatile, |txn| txn.delete_container(id))?;
-        Ok(ctr_sys::fs::ensure_tree_absent(&trash_directory(
-            &self.roots,
-            op,
-        ))?)
+        for step in GONE {
+            match step {
+                GoneStep::Down => self.ensure_down(lock)?,
+                // Whoever else holds its file system holds what goes now.
+                GoneStep::Unmount => self.container_fs(id).ensure_unmounted()?,
+                GoneStep::RemoveRunDirectory => {
+                    ctr_sys::fs::ensure_tree_absent(&self.roots.container_run(id))?;
+                }
+                GoneStep::Trash => self.trash_container(id, op)?,
+                GoneStep::DeleteRow => {
+                    self.transact(Grade::Volatile, |txn| txn.delete_container(id))?;
+                }
+                GoneStep::EmptyTrash => {
+                    ctr_sys::fs::ensure_tree_absent(&trash_directory(&self.roots, op))?;
+                }
+            }
+        }
+        Ok(())
     }
 }

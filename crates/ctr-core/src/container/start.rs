@@ -14,6 +14,7 @@ use ctr_types::ContainerConfig;
 
 use super::LockedContainer;
 use super::init::Init;
+use crate::plan::{self, RecoveryStep};
 use crate::steps::{InitStep, StartStep};
 use crate::{Engine, EngineError};
 
@@ -71,7 +72,7 @@ impl LockedContainer<'_> {
     /// When its phase does not allow it, or something fails; everything taken has been given back then.
     pub fn init(&mut self) -> Result<Started, EngineError> {
         self.admit(Op::Init)?;
-        if self.phase.name() == PhaseName::Stopped {
+        if plan::cleans_up_before_init(self.phase.name()) {
             self.clean_up()?;
         }
         let id = self.record.config.id.clone();
@@ -104,16 +105,10 @@ impl LockedContainer<'_> {
             (outcome, monitor) => {
                 // Its end of the socket tells a monitor that has not been committed to undo what it has done.
                 drop(monitor);
+                let op = &operation.record.id;
                 let undone = engine
-                    .await_uncommitted_monitor(&id)
-                    .and_then(|()| engine.ensure_down(&self.lock))
-                    .and_then(|()| {
-                        engine.transact(Grade::Volatile, |txn| {
-                            let before = txn.phase(&id)?.without_run();
-                            txn.set_phase(&id, &before)?;
-                            txn.finish_op(&operation.record.id)
-                        })
-                    });
+                    .carry_out(&self.lock, op, &plan::init_rollback())
+                    .and_then(|()| engine.transact(Grade::Volatile, |txn| txn.finish_op(op)));
                 // It has gone by now, or been killed.
                 if let Some(mut child) = child.filter(|_| undone.is_ok()) {
                     let _status = child.wait();
@@ -179,22 +174,30 @@ impl LockedContainer<'_> {
                 }),
             });
         if let Err(error) = outcome {
-            if self
+            let ended = self
                 .engine
                 .exit_record(&id, self.engine.roots.boot_id())?
-                .is_none()
-            {
-                // It never ran: nothing is kept of the attempt.
-                self.engine.ensure_down(&self.lock)?;
-                self.engine.transact(Grade::Volatile, |txn| {
-                    let before = txn.phase(&id)?.without_run();
-                    txn.set_phase(&id, &before)
-                })?;
-            }
+                .is_some();
+            self.roll_start_back(&plan::start_rollback(ended))?;
             self.look_again()?;
             return Err(error);
         }
         self.look_again()
+    }
+
+    /// Undoes a start that failed. It has a journal entry of its own: the one of the init is gone with the commit.
+    fn roll_start_back(&self, steps: &[RecoveryStep]) -> Result<(), EngineError> {
+        if steps.is_empty() {
+            return Ok(());
+        }
+        let operation = self.engine.begin(OpKind::Start, Some(self.lock.id()))?;
+        let op = &operation.record.id;
+        self.engine
+            .transact(Grade::Volatile, |txn| txn.begin_op(&operation.record))?;
+        self.engine.carry_out(&self.lock, op, steps)?;
+        self.engine
+            .transact(Grade::Volatile, |txn| txn.finish_op(op))?;
+        Ok(operation.lock.remove()?)
     }
 
     /// What a runtime's refusal is about: first by our own look into the root file system, then by its words.

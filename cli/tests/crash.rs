@@ -279,12 +279,12 @@ fn every_registered_step_is_swept() {
 }
 
 #[test]
-fn root_create_survives_every_fault() {
+fn root_b01_m10_create_survives_every_fault() {
     sweep(&CREATE);
 }
 
 #[test]
-fn root_start_survives_every_fault() {
+fn root_b12_b14_start_survives_every_fault() {
     sweep(&START);
 }
 
@@ -309,7 +309,7 @@ fn root_stop_survives_every_fault() {
 }
 
 #[test]
-fn root_removal_survives_every_fault() {
+fn root_b01_m11_removal_survives_every_fault() {
     sweep(&REMOVE);
 }
 

@@ -7,7 +7,7 @@ use test_utils::Sandbox;
 use crate::{PROGRAM, sandbox};
 
 #[test]
-fn root_every_bad_input_is_told_in_one_line_and_changes_nothing() {
+fn root_t16_every_bad_input_is_told_in_one_line_and_changes_nothing() {
     let sandbox = sandbox();
     sandbox
         .ctrs(&["create", "--name", "taken", "bb", "true"])

@@ -200,7 +200,7 @@ fn root_m04_changes_and_sizes_are_seen_without_a_lock() {
 }
 
 #[test]
-fn root_cp_follows_dockers_rules_both_ways() {
+fn root_m27_cp_follows_dockers_rules_both_ways() {
     let sandbox = sandbox();
     busy(&sandbox);
     sandbox

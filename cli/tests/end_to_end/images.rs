@@ -138,7 +138,7 @@ fn root_names_come_and_go_and_used_images_stay() {
 }
 
 #[test]
-fn root_damage_is_found_and_repaired_where_it_can_be() {
+fn root_m24_damage_is_found_and_repaired_where_it_can_be() {
     let sandbox = sandbox();
     sandbox.ctrs(&["create", "--name", "c", "bb", "true"]).ok();
     let id = sandbox.inspect("c", ".Id");

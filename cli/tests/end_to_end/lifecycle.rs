@@ -7,7 +7,7 @@ use test_utils::eventually;
 use crate::sandbox;
 
 #[test]
-fn root_a_container_lives_and_is_removed() {
+fn root_m14_m15_m16_a_container_lives_and_is_removed() {
     let sandbox = sandbox();
     let id = sandbox
         .ctrs(&["create", "--name", "c", "-l", "k=v", "bb", "sleep", "1000"])
@@ -43,7 +43,7 @@ fn root_a_container_lives_and_is_removed() {
 }
 
 #[test]
-fn root_a_container_starts_again_as_it_was_left() {
+fn root_b06_m14_a_container_starts_again_as_it_was_left() {
     let sandbox = sandbox();
     let script = "[ -e /seen ] && exit 7; touch /seen; exit 3";
     assert_eq!(
@@ -58,7 +58,7 @@ fn root_a_container_starts_again_as_it_was_left() {
 }
 
 #[test]
-fn root_stop_asks_first_and_kills_then() {
+fn root_m15_stop_asks_first_and_kills_then() {
     let sandbox = sandbox();
     let polite = "trap 'exit 5' TERM; echo ready; while true; do sleep 0.05; done";
     let stubborn = "trap '' TERM; echo ready; while true; do sleep 0.05; done";
@@ -116,7 +116,7 @@ fn root_a_container_in_the_background_is_cleaned_up_by_itself() {
 }
 
 #[test]
-fn root_wait_returns_at_once_when_the_container_ends_or_is_removed() {
+fn root_b02_m26_wait_returns_at_once_when_the_container_ends_or_is_removed() {
     let sandbox = sandbox();
     sandbox
         .ctrs(&["run", "-d", "--name", "c", "bb", "sleep", "1000"])
@@ -138,7 +138,7 @@ fn root_wait_returns_at_once_when_the_container_ends_or_is_removed() {
 }
 
 #[test]
-fn root_a_killed_monitor_is_told_and_the_container_can_be_ended() {
+fn root_b10_b24_a_killed_monitor_is_told_and_the_container_can_be_ended() {
     let sandbox = sandbox();
     sandbox
         .ctrs(&["run", "-d", "--name", "c", "bb", "sleep", "1000"])
@@ -163,7 +163,7 @@ fn root_a_killed_monitor_is_told_and_the_container_can_be_ended() {
 }
 
 #[test]
-fn root_after_a_reboot_everything_is_as_true_as_can_be_known() {
+fn root_b11_b30_m12_after_a_reboot_everything_is_as_true_as_can_be_known() {
     let sandbox = sandbox();
     sandbox
         .ctrs(&["run", "-d", "--name", "up", "bb", "sleep", "1000"])

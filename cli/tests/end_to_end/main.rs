@@ -8,6 +8,7 @@ mod images;
 mod lifecycle;
 mod looking;
 mod policies;
+mod rows;
 mod run;
 mod sharing;
 mod streams;

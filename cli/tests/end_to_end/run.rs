@@ -88,7 +88,7 @@ fn root_the_program_sees_what_it_should() {
 }
 
 #[test]
-fn root_mounts_bind_and_protect() {
+fn root_m27_mounts_bind_and_protect() {
     let sandbox = sandbox();
     let shared = sandbox.file("shared");
     std::fs::create_dir(&shared).unwrap();
@@ -115,7 +115,7 @@ fn root_mounts_bind_and_protect() {
 }
 
 #[test]
-fn root_namespaces_are_own_or_the_hosts() {
+fn root_t11_namespaces_are_own_or_the_hosts() {
     let sandbox = sandbox();
     let links = |network: &str| {
         sandbox

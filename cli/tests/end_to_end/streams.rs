@@ -85,7 +85,7 @@ fn root_logs_keep_everything_and_can_be_followed() {
 }
 
 #[test]
-fn root_exec_runs_beside_the_first_program() {
+fn root_m17_exec_runs_beside_the_first_program() {
     let sandbox = sandbox();
     sandbox
         .ctrs(&[
@@ -129,7 +129,7 @@ fn root_exec_runs_beside_the_first_program() {
 }
 
 #[test]
-fn root_attach_takes_part() {
+fn root_m18_attach_takes_part() {
     let sandbox = sandbox();
     sandbox
         .ctrs(&[

@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_living_monitor_is_believed() {
+    fn m08_a_living_monitor_is_believed() {
         let up = up("b");
         for (stage, expected) in [
             (Stage::Creating, PhaseName::Configured),
@@ -329,7 +329,7 @@ mod tests {
 
     /// Every stage, with a dead monitor: the process decides, then the exit record.
     #[test]
-    fn a_dead_monitor_leaves_the_answer_to_the_kernel() {
+    fn b11_m08_a_dead_monitor_leaves_the_answer_to_the_kernel() {
         let seen = Ended::unseen(EndReason::Exited, None);
         for (stage, process_alive, exit, expected) in [
             (Stage::Creating, true, None, PhaseName::Created),

@@ -430,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn every_operation_in_every_phase_is_decided() {
+    fn b17_t05_every_operation_in_every_phase_is_decided() {
         let mut table = String::from("                ");
         for name in PhaseName::ALL {
             write!(table, "{:<12}", format!("{name:?}")).unwrap();

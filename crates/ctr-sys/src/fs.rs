@@ -244,7 +244,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn write_atomic_replaces_and_leaves_no_temporary() {
+    fn b27_write_atomic_replaces_and_leaves_no_temporary() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f");
         for durability in [Durability::PowerLoss, Durability::ProcessDeath] {

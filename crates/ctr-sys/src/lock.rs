@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_second_holder_waits_and_a_query_sees_the_first() {
+    fn b28_a_second_holder_waits_and_a_query_sees_the_first() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("l");
         assert!(!FileLock::is_held(&path).unwrap());
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn closing_another_descriptor_of_the_file_keeps_the_lock() {
+    fn b33_closing_another_descriptor_of_the_file_keeps_the_lock() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("l");
         let _held = FileLock::try_acquire(&path).unwrap().unwrap();

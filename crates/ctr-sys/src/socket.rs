@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn long_paths_work_and_the_socket_is_private() {
+    fn m07_long_paths_work_and_the_socket_is_private() {
         use std::os::unix::fs::PermissionsExt as _;
         let dir = tempfile::tempdir().unwrap();
         let deep = dir.path().join("d".repeat(120));

@@ -333,7 +333,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn detach_keys_are_read_as_docker_writes_them() {
+    fn m18_detach_keys_are_read_as_docker_writes_them() {
         assert_eq!("ctrl-p,ctrl-q".parse(), Ok(DetachKeys::default()));
         assert_eq!("a,ctrl-@,ctrl-_".parse(), Ok(DetachKeys(vec![b'a', 0, 31])));
         assert_eq!("".parse(), Ok(DetachKeys(vec![])));

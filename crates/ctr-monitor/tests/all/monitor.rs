@@ -47,7 +47,7 @@ fn root_the_foreground_cleans_up_itself() {
 }
 
 #[test]
-fn root_an_engine_that_dies_before_commit_takes_everything_along() {
+fn root_b12_an_engine_that_dies_before_commit_takes_everything_along() {
     let bundle = Bundle::new("sleep 1000");
     let mut monitor = bundle.create();
     assert_eq!(bundle.live().stage, Stage::Created);
@@ -60,7 +60,7 @@ fn root_an_engine_that_dies_before_commit_takes_everything_along() {
 }
 
 #[test]
-fn root_a_container_that_cannot_be_made_says_why() {
+fn root_b14_a_container_that_cannot_be_made_says_why() {
     let mut bundle = Bundle::new("true");
     bundle.config.create.insert(1, "--no-such-flag".into());
     let mut monitor = bundle.spawn();
@@ -260,7 +260,7 @@ fn root_m17_exec_gives_output_and_exact_code_and_nothing_lingers() {
 }
 
 #[test]
-fn root_a_million_lines_all_arrive_in_the_log_and_at_a_slow_client() {
+fn root_b15_a_million_lines_all_arrive_in_the_log_and_at_a_slow_client() {
     let bundle = Bundle::new("seq 1000000");
     let (mut monitor, mut attached) = bundle.start();
     let (out, _, code) = collect(&mut attached);

@@ -36,7 +36,7 @@ pub(crate) fn write(path: &Path, text: &str) {
 }
 
 #[test]
-fn root_layers_are_published_mounted_and_held_by_a_set_of_holders() {
+fn root_b05_b13_layers_are_published_mounted_and_held_by_a_set_of_holders() {
     in_own_mount_namespace(|dir| {
         // A name with everything that option strings stumble over.
         let dir = dir.join("odd, name: with=\\ all");

@@ -36,8 +36,8 @@ struct Running {
     /// Its process, as soon as it is known.
     pid: Option<i32>,
     timed_out: bool,
-    /// Who has asked for it.
-    client: Option<ClientId>,
+    /// Who has asked for it, or for one while it went on.
+    clients: Vec<ClientId>,
 }
 
 impl Session {
@@ -136,8 +136,10 @@ impl Session {
         if self.live.stage != Stage::Running {
             return no("the container is not running");
         }
-        if self.checks.running.is_some() {
-            return no("a check is going on: try again");
+        if let Some(running) = &mut self.checks.running {
+            // Its result is as good as that of another.
+            running.clients.extend(client);
+            return None;
         }
         let Ok((output, stdio)) = pipe() else {
             return no("there is no pipe to be had");
@@ -157,7 +159,7 @@ impl Session {
             text: Vec::new(),
             pid: None,
             timed_out: false,
-            client,
+            clients: client.into_iter().collect(),
         });
         None
     }
@@ -222,7 +224,7 @@ impl Session {
         let (retries, action) = (config.retries, config.on_unhealthy);
         let changed = self.checks.health.record(check, retries, in_start_period);
         self.write_health();
-        if let Some(client) = running.client {
+        for client in running.clients {
             self.clients.reply(client, &Reply::ExecExited { code }, &[]);
         }
         let Some(status) = changed else { return };

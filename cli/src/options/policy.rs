@@ -12,7 +12,7 @@ use super::value;
 /// Options about what the monitor minds.
 #[derive(Debug, Args)]
 pub(crate) struct PolicyOptions {
-    /// When it is started again: no, on-failure[:MAX], always or unless-stopped
+    /// When it is started again: no, on-failure, on-failure:MAX, always or unless-stopped
     #[arg(long, value_name = "POLICY")]
     restart: Option<RestartPolicy>,
     /// Seconds after which it is killed; 0 for never

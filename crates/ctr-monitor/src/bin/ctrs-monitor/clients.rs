@@ -161,6 +161,20 @@ impl Clients {
         self.all.retain(|client| !client.gone);
     }
 
+    /// Takes nothing more from anybody, and forgets what has come: a socket closed with something unread resets the connection
+    /// (unix(7)), and the other side would not hear the last words.
+    pub(crate) fn close(&mut self, buffer: &mut [u8]) {
+        for client in &self.all {
+            let _gone = rustix::net::shutdown(&client.socket, rustix::net::Shutdown::Read);
+            while client
+                .socket
+                .receive(buffer)
+                .is_ok_and(|received| received.length > 0)
+            {}
+        }
+        self.all.clear();
+    }
+
     /// Whether somebody connected cleans up.
     pub(crate) fn has_foreground(&self) -> bool {
         self.all

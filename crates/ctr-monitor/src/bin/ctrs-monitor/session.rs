@@ -212,6 +212,9 @@ impl Session {
             }
             self.turn();
         };
+        if matches!(end, End::CleanUp { .. }) {
+            self.clients.close(&mut self.message);
+        }
         match end {
             End::CleanUp { ours: false } => ExitCode::SUCCESS,
             End::CleanUp { ours: true } => {

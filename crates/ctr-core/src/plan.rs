@@ -9,6 +9,14 @@ use ctr_state::record::OpKind;
 use ctr_state::{DurablePhase, EndReason, Ended, LiveView, Phase, PhaseName, Stage};
 use ctr_types::BootId;
 
+#[cfg(test)]
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    clippy::needless_pass_by_value,
+    reason = "a model is told of its own moves only"
+)]
+mod model;
+
 /// A part of "nothing of this boot is left". Each is idempotent and succeeds when there is nothing to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DownStep {
@@ -275,6 +283,23 @@ pub(crate) fn phase_after(phase: &Phase) -> DurablePhase {
             DurablePhase::Exited(Ended::unseen(EndReason::Unknown, live.started_at))
         }
         Phase::Removing => DurablePhase::Removing,
+    }
+}
+
+/// What is written down of a run at the end of its clean-up, when it was decided to be `after` before it: a run that was still
+/// ending then may have been seen to end since.
+pub(crate) fn phase_recorded(after: &DurablePhase, exit: Option<&Ended>) -> DurablePhase {
+    match (after, exit) {
+        (DurablePhase::Exited(ended), Some(seen)) if ended.reason == EndReason::Unknown => {
+            DurablePhase::Exited(seen.clone())
+        }
+        (
+            DurablePhase::Exited(_)
+            | DurablePhase::Configured
+            | DurablePhase::Up { .. }
+            | DurablePhase::Removing,
+            _,
+        ) => after.clone(),
     }
 }
 

@@ -35,15 +35,20 @@ impl Engine {
     /// Lock files of operations that never came into the journal: nothing was done for them.
     fn forget_unwritten_ops(&self) -> Result<(), EngineError> {
         for id in self.locks.op_ids()? {
+            let is_written = || -> Result<bool, EngineError> {
+                let journal = self.look(ctr_state::Store::ops)?;
+                Ok(journal.iter().any(|op| op.id == id))
+            };
+            // The lock of one that is in the journal is not touched, not even for a moment: whoever is about to recover it
+            // would take it for alive.
+            if is_written()? {
+                continue;
+            }
             // Its owner may have written it down, or ended, since the directory was read; with the lock nobody can.
             let Some(lock) = self.locks.own_op(&id)? else {
                 continue;
             };
-            if !self
-                .look(ctr_state::Store::ops)?
-                .iter()
-                .any(|op| op.id == id)
-            {
+            if !is_written()? {
                 lock.remove()?;
             }
         }

@@ -124,6 +124,8 @@ impl Evidence<'_> {
             return match view.stage {
                 Stage::Creating | Stage::Created => Phase::Created(live),
                 Stage::Paused => Phase::Paused(live),
+                // It was to be stopped before it was ever started.
+                Stage::Stopping if view.started_at.is_none() => Phase::Created(live),
                 // Nobody is left to carry a stop through, so it counts as running again.
                 Stage::Running | Stage::Stopping | Stage::Waiting | Stage::Exited => {
                     Phase::Running(live)
@@ -199,7 +201,14 @@ mod tests {
             stage,
             pid: 5,
             start: 6,
-            started_at: None,
+            started_at: match stage {
+                Stage::Creating | Stage::Created => None,
+                Stage::Running
+                | Stage::Paused
+                | Stage::Stopping
+                | Stage::Waiting
+                | Stage::Exited => Some(Timestamp::UNIX_EPOCH),
+            },
             monitor_alive,
             process_alive,
         }
@@ -352,6 +361,15 @@ mod tests {
                 "{stage:?}, process alive: {process_alive}"
             );
         }
+    }
+
+    #[test]
+    fn b24_what_was_to_be_stopped_before_it_started_does_not_run() {
+        let view = LiveView {
+            started_at: None,
+            ..view(Stage::Stopping, false, true)
+        };
+        assert_eq!(name(&up("b"), Some(&view), None), PhaseName::Created);
     }
 
     #[test]

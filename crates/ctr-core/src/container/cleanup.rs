@@ -72,6 +72,8 @@ impl Engine {
             CleanupStep::RemoveNetwork => self.ensure_no_network(id),
             CleanupStep::Unmount => self.ensure_not_mounted(id),
             CleanupStep::Record => {
+                let seen = self.exit_record(id, self.roots.boot_id())?;
+                let after = &plan::phase_recorded(after, seen.as_ref());
                 let event = match after {
                     DurablePhase::Exited(ended) => Self::died(config, ended),
                     DurablePhase::Configured | DurablePhase::Up { .. } | DurablePhase::Removing => {

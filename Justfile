@@ -46,3 +46,7 @@ test-contract:
 # Sixteen commands on one container, a hundred times.
 test-concurrency rounds="100":
     CTRS_ROUNDS={{rounds}} cargo test -p ctrs --features failpoints --test concurrency
+
+# The model world: a million interleavings of commands, monitors and crashes.
+model runs="1000000":
+    CTRS_MODEL_RUNS={{runs}} cargo test --release -p ctr-core --lib g16_no_interleaving
